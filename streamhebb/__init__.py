@@ -1,0 +1,1 @@
+"""Networks that never stop learning."""

@@ -1,0 +1,73 @@
+"""Every exception streamhebb raises on purpose.
+
+```
+StreamhebbError
+├── ConfigError (ValueError)        a part, net or setting that cannot be built
+├── InputError (ValueError)         a sample that was refused, before anything learned from it
+│   ├── ShapeError
+│   ├── DTypeError
+│   ├── DeviceError
+│   ├── NonFiniteError
+│   └── LabelError
+├── DivergedError (ArithmeticError) weights left the finite numbers
+├── SnapshotError (ValueError)      a snapshot that cannot be written, read or does not fit
+├── SourceError (OSError)           data missing, truncated, or a camera that vanished
+└── MissingExtraError (ImportError) an optional dependency is not installed
+```
+
+A message names the value, what is allowed, and the cure.
+"""
+
+from __future__ import annotations
+
+
+class StreamhebbError(Exception):
+    """Root of all exceptions raised by streamhebb."""
+
+
+class ConfigError(StreamhebbError, ValueError):
+    """A part, net or setting that cannot be built."""
+
+
+class InputError(StreamhebbError, ValueError):
+    """A sample that was refused before anything learned from it."""
+
+
+class ShapeError(InputError):
+    """A sample of the wrong shape."""
+
+
+class DTypeError(InputError, TypeError):
+    """A sample of the wrong type of number."""
+
+
+class DeviceError(InputError):
+    """A sample that lies on another device than the net."""
+
+
+class NonFiniteError(InputError):
+    """A sample that holds NaN or infinite values."""
+
+
+class LabelError(InputError):
+    """A label outside the classes of the readout."""
+
+
+class DivergedError(StreamhebbError, ArithmeticError):
+    """Weights or activity are no longer finite numbers."""
+
+
+class SnapshotError(StreamhebbError, ValueError):
+    """A snapshot that cannot be written, read, or does not fit the net."""
+
+
+class SourceError(StreamhebbError, OSError):
+    """Data that is missing or truncated, or a camera that vanished."""
+
+
+class MissingExtraError(StreamhebbError, ImportError):
+    """An optional dependency is not installed; the message names the extra."""
+
+    def __init__(self, purpose: str, extra: str) -> None:
+        super().__init__(f"{purpose} needs the extra '{extra}': pip install 'streamhebb[{extra}]'")
+        self.extra = extra
