@@ -1,0 +1,31 @@
+"""Layers: those that learn weights, those that learn statistics, those that only compute."""
+
+from streamhebb.layers.activation import Exp, ReLU, RePU, Sigmoid, Softmax, Tanh, Triangle, Winner
+from streamhebb.layers.base import Layer
+from streamhebb.layers.conv import Conv2d
+from streamhebb.layers.dense import Dense
+from streamhebb.layers.norm import BatchNorm, L2Norm, MaxNorm, RunningNorm
+from streamhebb.layers.plastic import PlasticLayer
+from streamhebb.layers.shape import AvgPool2d, Flatten, MaxPool2d
+
+__all__ = [
+    "AvgPool2d",
+    "BatchNorm",
+    "Conv2d",
+    "Dense",
+    "Exp",
+    "Flatten",
+    "L2Norm",
+    "Layer",
+    "MaxNorm",
+    "MaxPool2d",
+    "PlasticLayer",
+    "ReLU",
+    "RePU",
+    "RunningNorm",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "Triangle",
+    "Winner",
+]

@@ -1,0 +1,163 @@
+"""Who learns, and how much: from the drive of all neurons to each one's postsynaptic factor.
+
+The last dimension competes. Every other dimension (samples, output pixels, groups) is a
+competition of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from streamhebb.parts import require, require_choice
+
+
+class Competition(Protocol):
+    """A map from drive $u$, shape ``(..., n_out)``, to postsynaptic factor $y$, same shape."""
+
+    def __call__(self, drive: Tensor) -> Tensor:
+        """Return the postsynaptic factor; ``drive`` is left as it is."""
+        ...
+
+
+def apply_function(name: str, drive: Tensor) -> Tensor:
+    """Apply one of the published postsynaptic functions by name."""
+    match name:
+        case "linear":
+            return drive
+        case "relu":
+            return drive.relu()
+        case "repu":
+            return drive.relu() ** 15
+        case "sigmoid":
+            return drive.sigmoid()
+        case "tanh":
+            return drive.tanh()
+    raise AssertionError(name)  # names are checked at construction
+
+
+@dataclass(frozen=True)
+class Independent:
+    """No competition: each neuron's factor is a function of its own drive.
+
+    Args:
+        function: ``"linear"``, ``"relu"``, ``"repu"`` (power 15), ``"sigmoid"`` or ``"tanh"``.
+    """
+
+    function: str = "linear"
+
+    def __post_init__(self) -> None:
+        allowed = ("linear", "relu", "repu", "sigmoid", "tanh")
+        require_choice("Independent", "function", self.function, allowed)
+
+    def __call__(self, drive: Tensor) -> Tensor:
+        """Return ``f(u)``."""
+        return apply_function(self.function, drive)
+
+
+@dataclass(frozen=True)
+class SoftWTA:
+    r"""Soft winner-take-all, with or without anti-Hebbian losers.
+
+    $$S_j = \frac{e^{t u_j}}{\sum_k e^{t u_k}}, \qquad
+      y_j = S_j \;\text{ or, anti-Hebbian, }\; y_j = \begin{cases} S_j & j = \arg\max u \\
+      -S_j & \text{else} \end{cases}$$
+
+    Args:
+        t: inverse temperature; large is hard, small is soft.
+        anti_hebbian: losers learn with the sign reversed.
+
+    Example:
+        >>> import torch
+        >>> SoftWTA(anti_hebbian=True)(torch.tensor([[0.0, 0.0, 1.0]])).sign()
+        tensor([[-1., -1.,  1.]])
+
+    Reference:
+        A. Journé et al., ICLR 2023. https://arxiv.org/abs/2209.11883
+    """
+
+    t: float = 1.0
+    anti_hebbian: bool = False
+
+    def __post_init__(self) -> None:
+        require("SoftWTA", "t", self.t, above=0)
+
+    def __call__(self, drive: Tensor) -> Tensor:
+        """Return signed softmax shares."""
+        share = torch.softmax(drive * self.t, -1)
+        if not self.anti_hebbian:
+            return share
+        # The winner is taken from the drive itself: shares may tie after rounding.
+        winner = drive.argmax(-1, keepdim=True)
+        won = share.gather(-1, winner)
+        return share.neg_().scatter_(-1, winner, won)
+
+
+@dataclass(frozen=True)
+class RankedSoftWTA:
+    r"""Soft winner-take-all in which only the neuron ranked ``rank`` is anti-Hebbian.
+
+    $$y_j = S_j, \quad\text{except}\quad y_k = -\delta S_k \;\text{(scaled)}\;
+      \text{or}\; -\delta \;\text{(fixed)} \;\text{for the neuron of rank } k$$
+
+    Args:
+        t: inverse temperature.
+        rank: counted from 1, by descending drive.
+        delta: strength of the anti-Hebbian part.
+        scaled: whether the anti-Hebbian part is proportional to that neuron's share.
+    """
+
+    t: float = 1.0
+    rank: int = 3
+    delta: float = 2.0
+    scaled: bool = True
+
+    def __post_init__(self) -> None:
+        require("RankedSoftWTA", "t", self.t, above=0)
+        require("RankedSoftWTA", "rank", self.rank, at_least=1)
+        require("RankedSoftWTA", "delta", self.delta, at_least=0)
+
+    def __call__(self, drive: Tensor) -> Tensor:
+        """Return shares with the ranked neuron's reversed."""
+        share = torch.softmax(drive * self.t, -1)
+        ranked = drive.topk(self.rank, -1).indices[..., -1:]
+        against = share.gather(-1, ranked) if self.scaled else torch.ones_like(share[..., :1])
+        return share.scatter_(-1, ranked, -self.delta * against)
+
+
+@dataclass(frozen=True)
+class ShareWTA:
+    r"""Competition by share of a non-negative function instead of the softmax.
+
+    $$y_j = f(u_j) \Big/ \sum_k f(u_k)$$
+
+    A competition in which the sum is 0 (nobody is active) gives 0 for everybody. The published
+    code divides 0 by 0 there and writes NaN into the weights.
+
+    Args:
+        function: ``"relu"``, ``"repu"`` (power 15), ``"sigmoid"`` or ``"tanh"``.
+    """
+
+    function: str = "relu"
+
+    def __post_init__(self) -> None:
+        allowed = ("relu", "repu", "sigmoid", "tanh")
+        require_choice("ShareWTA", "function", self.function, allowed)
+
+    def __call__(self, drive: Tensor) -> Tensor:
+        """Return each neuron's share."""
+        value = apply_function(self.function, drive)
+        total = value.sum(-1, keepdim=True)
+        return value / total.masked_fill(total == 0, 1)
+
+
+@dataclass(frozen=True)
+class HardWTA:
+    """Hard winner-take-all: 1 for the neuron of largest drive (the first of equals), else 0."""
+
+    def __call__(self, drive: Tensor) -> Tensor:
+        """Return a one-hot of the winner."""
+        return torch.zeros_like(drive).scatter_(-1, drive.argmax(-1, keepdim=True), 1.0)

@@ -1,0 +1,57 @@
+"""Drive and raw change of a weight matrix, with torch operators.
+
+Shapes: without groups ``pre (n, n_in)``, ``post (n, n_out)``; with ``g`` groups
+``pre (g, n, n_in)``, ``post (g, n, n_out / g)``. Weights are ``(n_out, n_in)`` in both cases.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from streamhebb.values import LocalUpdate
+
+
+def _by_group(weight: Tensor, like: Tensor) -> Tensor:
+    """Weights (n_out, n_in) seen as (n_out, n_in) or (g, n_out / g, n_in)."""
+    return weight if like.ndim == 2 else weight.view(like.shape[0], -1, weight.shape[1])
+
+
+def drive(pre: Tensor, weight: Tensor) -> Tensor:
+    r"""Weighted input $u_{nj} = \sum_i w_{ji}\, x_{ni}$.
+
+    Example:
+        >>> drive(torch.ones(1, 3), torch.ones(2, 3))
+        tensor([[3., 3.]])
+    """
+    return pre @ _by_group(weight, pre).mT
+
+
+def accumulate(update: LocalUpdate, weight: Tensor, out: Tensor) -> Tensor:
+    r"""Write the raw change that ``update`` asks for into ``out``.
+
+    $$out_{ji} = \sum_k \sum_n post^k_{nj}\, pre^k_{ni}
+      - \Big(\sum_n decay_{nj}\Big) w_{ji} + dense_{ji}$$
+
+    Args:
+        update: what the rule wants.
+        weight: shape ``(n_out, n_in)``, read only.
+        out: same shape, overwritten. Kept by the caller from step to step: fresh memory of this
+            size costs more in page faults than the arithmetic (batch 1, large layers).
+
+    Returns:
+        ``out``.
+    """
+    out.zero_() if not update.outer else None
+    for number, (post, pre) in enumerate(update.outer):
+        target = _by_group(out, pre)
+        if number == 0:
+            torch.matmul(post.mT, pre, out=target)
+        else:
+            target += post.mT @ pre
+    if update.decay is not None:
+        decay = update.decay.sum(-2).reshape(-1, 1)
+        out.addcmul_(weight, decay, value=-1)
+    if update.dense is not None:
+        out += update.dense
+    return out

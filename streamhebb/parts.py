@@ -1,0 +1,92 @@
+"""Parts: small frozen dataclasses that say how a layer behaves, and how they are written down.
+
+Rules, competitions, scalings, rates and initial weights are *parts*. A part holds hyperparameters
+only; state lives in the layer that uses it. Every part and every layer can be described as plain
+JSON data, which is what snapshots compare and what net files contain.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+from streamhebb.errors import ConfigError
+
+State: TypeAlias = dict[str, Tensor]
+"""Named tensors that belong to one part of one layer."""
+
+
+def describe(value: Any) -> Any:
+    """Turn a part, or a container of parts, into plain JSON data.
+
+    Example:
+        >>> from streamhebb.rates import ConstantRate
+        >>> describe(ConstantRate(0.1))
+        {'type': 'ConstantRate', 'lr': 0.1}
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"type": type(value).__name__, **fields}
+    if isinstance(value, (list, tuple)):
+        return [describe(item) for item in value]
+    return value
+
+
+def describe_arguments(obj: object) -> dict[str, Any]:
+    """Describe an object by its constructor's arguments, kept as attributes of the same names.
+
+    Example:
+        >>> from streamhebb.layers import MaxPool2d
+        >>> describe_arguments(MaxPool2d(4, stride=2))
+        {'type': 'MaxPool2d', 'kernel_size': 4, 'stride': 2, 'padding': 0}
+    """
+    names = [name for name in inspect.signature(type(obj).__init__).parameters if name != "self"]
+    return {"type": type(obj).__name__} | {name: describe(getattr(obj, name)) for name in names}
+
+
+def require(
+    owner: str,
+    name: str,
+    value: float,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> None:
+    """Check that a hyperparameter is a finite number within its limits.
+
+    Raises:
+        ConfigError: naming the owner, the value and what is allowed.
+    """
+    allowed = " and ".join(
+        f"{sign} {limit:g}"
+        for sign, limit in ((">", above), (">=", at_least), ("<=", at_most))
+        if limit is not None
+    )
+    ok = (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and (above is None or value > above)
+        and (at_least is None or value >= at_least)
+        and (at_most is None or value <= at_most)
+    )
+    if not ok:
+        raise ConfigError(
+            f"{owner}: {name}={value!r} is not allowed; it must be a number {allowed}".rstrip()
+        )
+
+
+def require_choice(owner: str, name: str, value: object, allowed: tuple[object, ...]) -> None:
+    """Check that a setting is one of a few allowed values.
+
+    Raises:
+        ConfigError: naming the owner, the value and the allowed ones.
+    """
+    if value not in allowed:
+        choices = ", ".join(repr(item) for item in allowed)
+        raise ConfigError(f"{owner}: {name}={value!r} is not allowed; choose one of {choices}")

@@ -1,0 +1,127 @@
+"""Learning rates: constant, by the neuron's own weight radius, or by a schedule."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from torch import Tensor
+
+from streamhebb.parts import require
+
+
+class Rate(Protocol):
+    """A map from a layer's radii and number of updates to a rate.
+
+    Attributes:
+        by_radius: whether the radius is looked at; a layer computes it only then.
+    """
+
+    by_radius: ClassVar[bool]
+
+    def __call__(self, radius: Tensor, updates: int) -> Tensor | float:
+        """Return one rate, or one per neuron, shape ``(n_out,)``."""
+        ...
+
+
+@dataclass(frozen=True)
+class ConstantRate:
+    """The same rate for ever.
+
+    Args:
+        lr: $\\eta \\ge 0$.
+    """
+
+    lr: float
+    by_radius: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require("ConstantRate", "lr", self.lr, at_least=0)
+
+    def __call__(self, radius: Tensor, updates: int) -> float:
+        """Return ``lr``."""
+        return self.lr
+
+
+@dataclass(frozen=True)
+class NormRate:
+    r"""Rate by the distance of a neuron's radius from 1: strictly local, never runs out.
+
+    $$\eta_j = \eta\,(|r_j - 1| + 10^{-10})^q, \qquad r_j = \|w_j\|_p$$
+
+    Args:
+        lr: $\eta \ge 0$.
+        power: $q \ge 0$.
+
+    Reference:
+        A. Journé et al., ICLR 2023. https://arxiv.org/abs/2209.11883
+    """
+
+    lr: float
+    power: float = 0.5
+    by_radius: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require("NormRate", "lr", self.lr, at_least=0)
+        require("NormRate", "power", self.power, at_least=0)
+
+    def __call__(self, radius: Tensor, updates: int) -> Tensor:
+        """Return one rate per neuron."""
+        return self.lr * ((radius - 1).abs_() + 1e-10) ** self.power
+
+
+@dataclass(frozen=True)
+class LinearDecay:
+    r"""From ``lr`` to zero over ``steps`` updates, zero from then on.
+
+    $$\eta(s) = \max(0,\ \eta\,(1 - s / steps))$$
+
+    Args:
+        lr: the rate of the first update.
+        steps: number of updates until zero.
+    """
+
+    lr: float
+    steps: float
+    by_radius: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require("LinearDecay", "lr", self.lr, at_least=0)
+        require("LinearDecay", "steps", self.steps, above=0)
+
+    def __call__(self, radius: Tensor, updates: int) -> float:
+        """Return the rate of update number ``updates``, counted from 0."""
+        return max(0.0, self.lr * (1 - updates / self.steps))
+
+
+@dataclass(frozen=True)
+class ExponentialDecay:
+    r"""From ``lr`` towards ``lr / div`` over ``steps`` updates.
+
+    $$\eta(s) = m + (\eta - m)\,e^{-v s / steps}, \qquad
+      m = \frac{\eta / D - \eta e^{-v}}{1 - e^{-v}}$$
+
+    Args:
+        lr: the rate of the first update.
+        steps: number of updates after which the rate is ``lr / div``.
+        speed: $v$, how early it falls.
+        div: $D$.
+    """
+
+    lr: float
+    steps: float
+    speed: float = 7.0
+    div: float = 96.0
+    by_radius: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require("ExponentialDecay", "lr", self.lr, at_least=0)
+        for name in ("steps", "speed", "div"):
+            require("ExponentialDecay", name, getattr(self, name), above=0)
+
+    def __call__(self, radius: Tensor, updates: int) -> float:
+        """Return the rate of update number ``updates``, counted from 0."""
+        end = math.exp(-self.speed)
+        floor = (self.lr / self.div - self.lr * end) / (1 - end)
+        return floor + (self.lr - floor) * math.exp(-self.speed * updates / self.steps)

@@ -1,0 +1,147 @@
+"""How large a step is: what the raw change is divided by before the rate is applied.
+
+``LayerMax`` reproduces the published runs and looks at the whole layer. The neuron scalings are
+strictly local: each neuron divides by a memory of its own changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from streamhebb.parts import State, require
+
+TINY = 1e-30  # as published; matters only where every change is zero
+
+
+class Scaling(Protocol):
+    """A map from a raw change to its divisor.
+
+    Attributes:
+        local: whether a neuron needs to know only its own change.
+    """
+
+    local: ClassVar[bool]
+
+    def init(self, n_out: int) -> State:
+        """Return the state a fresh layer starts with."""
+        ...
+
+    def divisor(self, delta: Tensor, groups: int, state: State) -> tuple[Tensor | None, State]:
+        """Return the divisor (``None`` for 1) and the next state.
+
+        Args:
+            delta: the raw change, shape ``(n_out, n_in)``.
+            groups: number of groups of neurons that compete separately.
+            state: this layer's own state of the scaling.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class NoScaling:
+    """The raw change as it is. Rates must be small: a raw change is a sum over all pixels."""
+
+    local: ClassVar[bool] = True
+
+    def init(self, n_out: int) -> State:
+        """No state."""
+        return {}
+
+    def divisor(self, delta: Tensor, groups: int, state: State) -> tuple[None, State]:
+        """Return 1."""
+        return None, state
+
+
+@dataclass(frozen=True)
+class LayerMax:
+    r"""Divide by the largest change anywhere in the layer. **Not local**; as published.
+
+    $$c = \max_{ji} |\Delta w_{ji}| + 10^{-30}$$
+
+    With groups the maximum is taken in each group.
+    """
+
+    local: ClassVar[bool] = False
+
+    def init(self, n_out: int) -> State:
+        """No state."""
+        return {}
+
+    def divisor(self, delta: Tensor, groups: int, state: State) -> tuple[Tensor, State]:
+        """Return a scalar, or shape ``(n_out, 1)`` with groups."""
+        if groups == 1:
+            # One vectorised pass without a temporary; 25x faster than an infinity norm on a CPU.
+            low, high = torch.aminmax(delta)
+            return torch.maximum(-low, high) + TINY, state
+        largest = delta.view(groups, -1).abs().amax(1) + TINY
+        return largest.repeat_interleave(delta.shape[0] // groups)[:, None], state
+
+
+def _remember(state: State, name: str, present: Tensor, memory: float) -> State:
+    """Exponential average with ``memory`` samples; a plain mean while it is younger than that."""
+    age = state["age"] + 1
+    share = (1 / age).clamp_min(1 / memory)
+    return {name: torch.lerp(state[name], present, share.to(present.dtype)), "age": age}
+
+
+@dataclass(frozen=True)
+class NeuronRMS:
+    r"""Divide each neuron's change by the running root mean square of its own changes.
+
+    $$c_j = \sqrt{\big\langle \tfrac1{n_{in}} \textstyle\sum_i \Delta w_{ji}^2
+      \big\rangle_{memory}}$$
+
+    Strictly local. The average includes the present change.
+
+    Args:
+        memory: samples the average reaches back; a plain mean while younger.
+    """
+
+    memory: float = 100.0
+    local: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require("NeuronRMS", "memory", self.memory, at_least=1)
+
+    def init(self, n_out: int) -> State:
+        """Mean square 0, age 0."""
+        return {"mean_square": torch.zeros(n_out), "age": torch.zeros((), dtype=torch.float64)}
+
+    def divisor(self, delta: Tensor, groups: int, state: State) -> tuple[Tensor, State]:
+        """Return shape ``(n_out, 1)``."""
+        present = torch.linalg.vector_norm(delta, dim=1).square_() / delta.shape[1]
+        state = _remember(state, "mean_square", present, self.memory)
+        return state["mean_square"].sqrt().add_(TINY)[:, None], state
+
+
+@dataclass(frozen=True)
+class NeuronMax:
+    r"""Divide each neuron's change by a running mean of its own largest change.
+
+    $$c_j = \big\langle \max_i |\Delta w_{ji}| \big\rangle_{memory}$$
+
+    Strictly local. The average includes the present change.
+
+    Args:
+        memory: samples the average reaches back; a plain mean while younger.
+    """
+
+    memory: float = 100.0
+    local: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require("NeuronMax", "memory", self.memory, at_least=1)
+
+    def init(self, n_out: int) -> State:
+        """Mean 0, age 0."""
+        return {"largest": torch.zeros(n_out), "age": torch.zeros((), dtype=torch.float64)}
+
+    def divisor(self, delta: Tensor, groups: int, state: State) -> tuple[Tensor, State]:
+        """Return shape ``(n_out, 1)``."""
+        present = delta.abs().amax(1)
+        state = _remember(state, "largest", present, self.memory)
+        return (state["largest"] + TINY)[:, None], state

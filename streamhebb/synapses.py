@@ -1,0 +1,212 @@
+"""How neurons are wired to their input: dense, or convolutional.
+
+A synapse turns a layer's input into *what each competition sees* (rows of a matrix) and the drive
+back into the layer's output. Rules and competitions never know which synapse they are on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from streamhebb import kernels
+from streamhebb.errors import ConfigError, ShapeError
+from streamhebb.parts import require, require_choice
+from streamhebb.values import Shape
+
+
+class Synapse(Protocol):
+    """The wiring of one layer.
+
+    Attributes:
+        n_out: number of neurons.
+        groups: number of groups of neurons that see, and compete for, separate channels.
+        weight_shape: shape in which weights are drawn and shown, ``(n_out, ...)``.
+    """
+
+    @property
+    def n_out(self) -> int:
+        """Number of neurons."""
+        ...
+
+    @property
+    def groups(self) -> int:
+        """Number of groups."""
+        ...
+
+    @property
+    def weight_shape(self) -> Shape:
+        """Shape of the weights as users see them."""
+        ...
+
+    def flat(self, weight: Tensor) -> Tensor:
+        """Bring weights from ``weight_shape`` to the matrix ``(n_out, n_in)``."""
+        ...
+
+    def shown(self, matrix: Tensor) -> Tensor:
+        """Bring the matrix ``(n_out, n_in)`` back to ``weight_shape``."""
+        ...
+
+    def shape(self, shape: Shape) -> Shape:
+        """Shape of one sample's output, from that of its input."""
+        ...
+
+    def see(self, x: Tensor) -> Tensor:
+        """Rows that the competitions see: ``(n, n_in)``, or ``(groups, n, n_in)``."""
+        ...
+
+    def fold(self, drive: Tensor, x: Tensor) -> Tensor:
+        """Bring the drive of all competitions into the layer's output for input ``x``."""
+        ...
+
+
+@dataclass(frozen=True)
+class DenseSynapse:
+    """Every neuron sees the whole input vector; one competition per sample.
+
+    Args:
+        n_in: inputs.
+        n_out: neurons.
+    """
+
+    n_in: int
+    n_out: int
+
+    def __post_init__(self) -> None:
+        require("Dense", "n_in", self.n_in, at_least=1)
+        require("Dense", "n_out", self.n_out, at_least=1)
+
+    @property
+    def groups(self) -> int:
+        """One group."""
+        return 1
+
+    @property
+    def weight_shape(self) -> Shape:
+        """``(n_out, n_in)``."""
+        return (self.n_out, self.n_in)
+
+    def flat(self, weight: Tensor) -> Tensor:
+        """Return the matrix itself."""
+        return weight
+
+    def shown(self, matrix: Tensor) -> Tensor:
+        """Return the matrix itself."""
+        return matrix
+
+    def shape(self, shape: Shape) -> Shape:
+        """``(..., n_in) -> (..., n_out)``."""
+        if not shape or shape[-1] != self.n_in:
+            raise ShapeError(
+                f"Dense({self.n_in}, {self.n_out}) got samples of shape {shape}; it needs "
+                f"(..., {self.n_in}). Put Flatten() before it, or set n_in={math.prod(shape)}"
+            )
+        return (*shape[:-1], self.n_out)
+
+    def see(self, x: Tensor) -> Tensor:
+        """One row per sample."""
+        return x.reshape(-1, self.n_in)
+
+    def fold(self, drive: Tensor, x: Tensor) -> Tensor:
+        """Give the drive the leading dimensions of ``x``."""
+        return drive.view(*x.shape[:-1], self.n_out)
+
+
+@dataclass(frozen=True)
+class ConvSynapse:
+    """Every neuron (channel) looks through a window that slides; one competition per output pixel.
+
+    Args:
+        n_in: input channels.
+        n_out: neurons, that is output channels.
+        kernel_size: side of the square window.
+        stride: step of the window.
+        padding: pixels added on every side.
+        padding_mode: ``"reflect"`` (as published) or ``"zeros"``.
+        dilation: step between the window's pixels.
+        groups: channels and neurons are split in this many separate groups.
+    """
+
+    n_in: int
+    n_out: int
+    kernel_size: int
+    stride: int = 1
+    padding: int = 0
+    padding_mode: str = "reflect"
+    dilation: int = 1
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("n_in", "n_out", "kernel_size", "stride", "dilation", "groups"):
+            require("Conv2d", name, getattr(self, name), at_least=1)
+        require("Conv2d", "padding", self.padding, at_least=0)
+        require_choice("Conv2d", "padding_mode", self.padding_mode, ("reflect", "zeros"))
+        if self.n_in % self.groups or self.n_out % self.groups:
+            raise ConfigError(
+                f"Conv2d: groups={self.groups} must divide both n_in={self.n_in} and "
+                f"n_out={self.n_out}"
+            )
+
+    @property
+    def weight_shape(self) -> Shape:
+        """``(n_out, n_in / groups, kernel_size, kernel_size)``."""
+        return (self.n_out, self.n_in // self.groups, self.kernel_size, self.kernel_size)
+
+    def flat(self, weight: Tensor) -> Tensor:
+        """Rows in the order (kernel row, kernel column, channel), as windows are."""
+        return weight.permute(0, 2, 3, 1).reshape(self.n_out, -1)
+
+    def shown(self, matrix: Tensor) -> Tensor:
+        """A view in the order torch uses."""
+        k = self.kernel_size
+        return matrix.view(self.n_out, k, k, self.n_in // self.groups).permute(0, 3, 1, 2)
+
+    def _side(self, length: int) -> int:
+        reach = self.dilation * (self.kernel_size - 1) + 1
+        return (length + 2 * self.padding - reach) // self.stride + 1
+
+    def shape(self, shape: Shape) -> Shape:
+        """``(n_in, H, W) -> (n_out, OH, OW)``."""
+        if len(shape) != 3 or shape[0] != self.n_in:
+            raise ShapeError(
+                f"Conv2d({self.n_in}, {self.n_out}) got samples of shape {shape}; it needs "
+                f"({self.n_in}, height, width)"
+            )
+        if self.padding_mode == "reflect" and self.padding >= min(shape[1:]):
+            raise ShapeError(
+                f"Conv2d: padding={self.padding} reflects beyond an image of {shape[1:]}; it must "
+                f"be smaller than each side, or use padding_mode='zeros'"
+            )
+        out = (self.n_out, self._side(shape[1]), self._side(shape[2]))
+        if min(out) < 1:
+            raise ShapeError(
+                f"Conv2d: a window of {self.kernel_size} with dilation {self.dilation} does not "
+                f"fit into an image of {shape[1:]} with padding {self.padding}"
+            )
+        return out
+
+    def see(self, x: Tensor) -> Tensor:
+        """One row per output pixel."""
+        pad = self.padding
+        if pad:
+            mode = "constant" if self.padding_mode == "zeros" else "reflect"
+            x = F.pad(x, (pad, pad, pad, pad), mode=mode)
+        image = x.permute(0, 2, 3, 1).contiguous()
+        kernel = (self.kernel_size, self.kernel_size)
+        if self.groups == 1:
+            rows = kernels.windows(image, kernel, self.stride, self.dilation)
+            return rows.view(-1, rows.shape[-1])
+        parts = image.unflatten(3, (self.groups, -1)).permute(3, 0, 1, 2, 4).contiguous()
+        rows = kernels.windows(parts.flatten(0, 1), kernel, self.stride, self.dilation)
+        return rows.view(self.groups, -1, rows.shape[-1])
+
+    def fold(self, drive: Tensor, x: Tensor) -> Tensor:
+        """``(n, n_out)`` to ``(B, n_out, OH, OW)``, channels last in memory."""
+        if self.groups > 1:
+            drive = drive.transpose(0, 1).reshape(-1, self.n_out)
+        sides = (self._side(x.shape[2]), self._side(x.shape[3]))
+        return drive.view(x.shape[0], *sides, self.n_out).permute(0, 3, 1, 2)
