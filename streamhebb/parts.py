@@ -44,7 +44,9 @@ def describe_arguments(obj: object) -> dict[str, Any]:
         >>> describe_arguments(MaxPool2d(4, stride=2))
         {'type': 'MaxPool2d', 'kernel_size': 4, 'stride': 2, 'padding': 0}
     """
-    names = [name for name in inspect.signature(type(obj).__init__).parameters if name != "self"]
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    arguments = inspect.signature(type(obj)).parameters.values()
+    names = [argument.name for argument in arguments if argument.kind in named]
     return {"type": type(obj).__name__} | {name: describe(getattr(obj, name)) for name in names}
 
 

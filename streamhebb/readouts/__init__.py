@@ -1,0 +1,7 @@
+"""Readouts that learn in the stream."""
+
+from streamhebb.readouts.base import Features, Readout
+from streamhebb.readouts.rls import RLSReadout
+from streamhebb.readouts.softmax import SoftmaxReadout
+
+__all__ = ["Features", "RLSReadout", "Readout", "SoftmaxReadout"]

@@ -1,0 +1,6 @@
+"""Who runs what, when: tasks with dependencies on lanes."""
+
+from streamhebb.schedule.serial import Serial
+from streamhebb.schedule.task import Frame, Plan, Scheduler, Task, make_plan
+
+__all__ = ["Frame", "Plan", "Scheduler", "Serial", "Task", "make_plan"]

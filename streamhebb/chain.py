@@ -1,0 +1,48 @@
+"""How layers in a row fit together: shapes, and the stages a scheduler sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streamhebb.errors import ConfigError, ShapeError
+from streamhebb.layers import Layer
+from streamhebb.values import Shape
+
+
+def trace_shapes(layers: Sequence[Layer], names: Sequence[str], shape: Shape) -> list[Shape]:
+    """Return the shape of one sample before the first and after every layer.
+
+    Raises:
+        ShapeError: naming the layer that cannot take what reaches it.
+    """
+    shapes = [shape]
+    for name, layer in zip(names, layers, strict=True):
+        try:
+            shapes.append(layer.shape(shapes[-1]))
+        except (ShapeError, ConfigError) as error:
+            raise ShapeError(f"layer {name}: {error}") from error
+    return shapes
+
+
+def stages(layers: Sequence[Layer]) -> list[range]:
+    """Split layers into stages of one plastic layer each, with what surrounds it.
+
+    A stage begins with the first normalisation or plastic layer after a plastic one, so
+    activation and pooling stay with the layer they follow. One stage is one lane.
+
+    Example:
+        >>> from streamhebb.layers import Dense, ReLU, RunningNorm
+        >>> stages([RunningNorm(4), Dense(4, 3), ReLU(), Dense(3, 2)])
+        [range(0, 3), range(3, 4)]
+    """
+    starts = [0]
+    plastic = False
+    for position, layer in enumerate(layers):
+        if plastic and layer.learns:
+            starts.append(position)
+            plastic = False
+        plastic = plastic or layer.plastic
+    return [
+        range(start, end)
+        for start, end in zip(starts, [*starts[1:], len(layers)], strict=True)
+    ]

@@ -1,0 +1,110 @@
+"""From a net to a snapshot and back: what is kept, and whether it fits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from streamhebb import snapshot
+from streamhebb.errors import SnapshotError
+from streamhebb.values import Shape
+
+
+class Savable(Protocol):
+    """What a net must offer to be saved."""
+
+    input_shape: Shape | None
+
+    @property
+    def grows(self) -> bool:
+        """Whether the readout's buffers may have another number of classes."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Plain JSON data that names every layer and argument."""
+        ...
+
+    def fix_shape(self, shape: Shape) -> None:
+        """Accept the shape of one sample."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """All state: tensors, and dicts of extra state."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any:
+        """Restore all state."""
+        ...
+
+
+def save(net: Savable, path: str | os.PathLike[str], extra: Any) -> None:
+    """Write the net's whole state: tensors as such, the rest as JSON."""
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, Any] = {}
+    for name, value in net.state_dict().items():
+        if isinstance(value, Tensor):
+            tensors[name] = value
+            continue
+        for key, item in value.items():
+            if isinstance(item, Tensor):
+                tensors[f"{name}/{key}"] = item
+            else:
+                values[f"{name}/{key}"] = item
+    snapshot.write(path, tensors, {"net": net.describe(), "values": values, "extra": extra})
+
+
+def load(net: Savable, path: str | os.PathLike[str]) -> Any:
+    """Read a snapshot into the net, after checking that all of it fits."""
+    tensors, meta = snapshot.read(path)
+    different = list(_differences(meta["net"], net.describe()))
+    if different:
+        raise SnapshotError(
+            f"{path} is a snapshot of another net: {'; '.join(different[:5])}. Build the same "
+            f"net, or use streamhebb.load(path), which builds it from the snapshot"
+        )
+    state: dict[str, Any] = {}
+    for name, value in (tensors | meta["values"]).items():
+        owner, _, key = name.partition("/")
+        if key:
+            state.setdefault(owner, {})[key] = value
+        else:
+            state[name] = value
+    wrong = list(_misfits(net.state_dict(), state, net.grows))
+    if wrong:
+        raise SnapshotError(f"{path} does not fit this net: {', '.join(wrong[:5])}")
+    if net.input_shape is None and meta["net"]["input_shape"] is not None:
+        net.fix_shape(tuple(meta["net"]["input_shape"]))
+    net.load_state_dict(state)
+    return meta["extra"]
+
+
+def _misfits(mine: dict[str, Any], theirs: dict[str, Any], grows: bool) -> Iterator[str]:
+    """Name the entries that are missing, unknown, or of another shape."""
+    yield from sorted(mine.keys() ^ theirs.keys())
+    for name in mine.keys() & theirs.keys():
+        a, b = mine[name], theirs[name]
+        if isinstance(a, Tensor):
+            # A readout with open classes has one row a class; the number of rows may differ.
+            skip = 1 if grows and name.startswith("readout.") else 0
+            if a.shape[skip:] != b.shape[skip:]:
+                yield f"{name} has shape {tuple(b.shape)} there and {tuple(a.shape)} here"
+
+
+def _differences(theirs: Any, mine: Any, where: str = "") -> Iterator[str]:
+    """Say where two descriptions differ; seed, policy and an unknown input shape do not count."""
+    if isinstance(theirs, dict) and isinstance(mine, dict):
+        for key in sorted(theirs.keys() | mine.keys()):
+            if not where and key in ("seed", "on_bad"):
+                continue
+            a, b = theirs.get(key), mine.get(key)
+            if key == "input_shape" and (a is None or b is None):
+                continue
+            yield from _differences(a, b, f"{where}.{key}" if where else key)
+    elif isinstance(theirs, list) and isinstance(mine, list) and len(theirs) == len(mine):
+        for i, (a, b) in enumerate(zip(theirs, mine, strict=True)):
+            yield from _differences(a, b, f"{where}[{i}]")
+    elif theirs != mine:
+        yield f"{where} is {theirs!r} there and {mine!r} here"

@@ -1,0 +1,184 @@
+"""River's and scikit-learn's verbs, as thin names over ``step`` and ``respond``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamhebb.errors import ConfigError, InputError, LabelError
+from streamhebb.values import Label, Sample, StepResult
+
+
+class Estimator(ABC):
+    """The names that other libraries call; each is a line or two over ``step`` / ``respond``."""
+
+    _supervised = True  # River asks: labels are passed to learn_one
+
+    @abstractmethod
+    def step(self, x: Any, target: Any = None, *, learn: bool = True) -> StepResult:
+        """Predict, then learn."""
+
+    @abstractmethod
+    def respond(self, x: Any) -> StepResult:
+        """Predict; change nothing."""
+
+    @abstractmethod
+    def probabilities(self, x: Any) -> tuple[tuple[Label, ...], Tensor]:
+        """Return the classes and ``(B, n_classes)`` probabilities; change nothing."""
+
+    @abstractmethod
+    def transform(self, X: Any) -> Any:
+        """Return the features of a whole set; change nothing."""
+
+    # -- River ---------------------------------------------------------------------------------
+
+    def learn_one(self, x: Any, y: Label | None = None) -> None:
+        """Learn from one sample (River)."""
+        self.step(x, y)
+
+    def predict_one(self, x: Any) -> Label | None:
+        """Predict the label of one sample (River); changes nothing."""
+        return self.respond(x).prediction  # type: ignore[no-any-return]
+
+    def predict_proba_one(self, x: Any) -> dict[Label, float]:
+        """Predict the probability of each known class (River); changes nothing."""
+        classes, probability = self.probabilities(x)
+        return dict(zip(classes, probability[0].tolist(), strict=True))
+
+    # -- scikit-learn --------------------------------------------------------------------------
+
+    def fit(
+        self, X: Any, y: Any = None, *, epochs: int = 1, batch_size: int = 32
+    ) -> Self:
+        """Learn from a whole set in mini-batches; goes on from what is known already.
+
+        Args:
+            X: an array ``(N, *input_shape)``, or anything that yields mini-batches: a
+                ``DataLoader``, ``(x, y)`` pairs, tensors, :class:`Sample`.
+            y: labels, if ``X`` is an array.
+            epochs: passes.
+            batch_size: for arrays.
+
+        Raises:
+            ConfigError: if a second pass is asked of a source that is exhausted.
+        """
+        for epoch in range(epochs):
+            count = 0
+            for x, target in batches(X, y, batch_size):
+                self.step(x, target)
+                count += 1
+            if not count:
+                again = " again" if epoch else ""
+                raise ConfigError(
+                    f"nothing to learn from{again}: the source yields no batch in pass "
+                    f"{epoch + 1}; pass an array, a list or a DataLoader"
+                )
+        return self
+
+    def partial_fit(
+        self, X: Any, y: Any = None, classes: Iterable[Label] | None = None
+    ) -> Self:
+        """Learn from an array one sample at a time (scikit-learn).
+
+        Args:
+            X: shape ``(N, *input_shape)``.
+            y: labels, or ``None``.
+            classes: all labels that may ever come; optional here, classes may appear later.
+        """
+        if classes is not None:
+            self.add_classes(classes)
+        rows = as_array(X)
+        labels = [None] * len(rows) if y is None else list(y)
+        if len(labels) != len(rows):
+            raise LabelError(f"{len(labels)} labels were given for {len(rows)} samples")
+        for x, target in zip(rows, labels, strict=True):
+            self.step(x, target)
+        return self
+
+    @abstractmethod
+    def add_classes(self, classes: Iterable[Label]) -> None:
+        """Make classes known before they appear."""
+
+    def predict(self, X: Any, batch_size: int = 256) -> np.ndarray[Any, Any]:
+        """Predict the labels of a whole set; changes nothing."""
+        found: list[Any] = []
+        for x, _ in batches(as_array(X), None, batch_size):
+            found.extend(self.respond(x).prediction or [])
+        return np.asarray(found)
+
+    def predict_proba(self, X: Any, batch_size: int = 256) -> np.ndarray[Any, Any]:
+        """Predict probabilities, shape ``(N, n_classes)``; changes nothing."""
+        parts = [self.probabilities(x)[1] for x, _ in batches(as_array(X), None, batch_size)]
+        return torch.cat(parts).cpu().numpy()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Share of correct predictions, between 0 and 1; changes nothing.
+
+        Args:
+            X: an array, or anything that yields labelled mini-batches.
+            y: labels, if ``X`` is an array.
+        """
+        right = total = 0
+        for x, target in batches(X, y, 256):
+            labels = target.tolist() if hasattr(target, "tolist") else list(target)
+            predicted = self.respond(x).prediction or [None] * len(labels)
+            right += sum(a == b for a, b in zip(predicted, labels, strict=True))
+            total += len(labels)
+        if not total:
+            raise InputError("there is nothing to score: the set is empty")
+        return right / total
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn that this is a classifier."""
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=False),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(),
+        )
+
+
+def as_array(X: Any) -> Any:
+    """Bring a set of samples to an array or tensor; whole numbers become floating point.
+
+    scikit-learn's convention, and the only place where integers are taken as they are.
+    """
+    if isinstance(X, Tensor):
+        return X if X.is_floating_point() else X.float()
+    array = np.asarray(X)
+    return array.astype(np.float32) if array.dtype.kind in "iub" else array
+
+
+def batches(data: Any, y: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
+    """Yield ``(x, target)`` mini-batches from an array, or from anything that yields them."""
+    if isinstance(data, (Tensor, np.ndarray)) or y is not None:
+        rows = as_array(data)
+        labels = None if y is None else _labels(y, len(rows))
+        for start in range(0, len(rows), batch_size):
+            part = slice(start, start + batch_size)
+            yield rows[part], None if labels is None else labels[part]
+        return
+    for item in data:
+        yield _pair(item)
+
+
+def _labels(y: Any, rows: int) -> Sequence[Any]:
+    labels = y if hasattr(y, "tolist") else list(y)
+    if len(labels) != rows:
+        raise LabelError(f"{len(labels)} labels were given for {rows} samples")
+    return labels  # type: ignore[no-any-return]
+
+
+def _pair(item: Any) -> tuple[Any, Any]:
+    if isinstance(item, Sample):
+        return item.x, item.target
+    if isinstance(item, (tuple, list)) and len(item) == 2:
+        return item[0], item[1]
+    return item, None

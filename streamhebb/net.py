@@ -1,0 +1,439 @@
+"""StreamNet: layers in a row that never stop learning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from streamhebb import checkpoint, inputs
+from streamhebb.chain import stages, trace_shapes
+from streamhebb.clock import Clock, WallClock
+from streamhebb.errors import ConfigError, DivergedError, NonFiniteError
+from streamhebb.estimator import Estimator, batches
+from streamhebb.layers import Layer
+from streamhebb.parts import require_choice
+from streamhebb.readouts import Readout
+from streamhebb.schedule import Plan, Scheduler, Serial, Task, make_plan
+from streamhebb.values import Label, Sample, Shape, StepResult
+
+
+class _Frame:
+    """The values of one sample on its way through the net."""
+
+    __slots__ = ("features", "modulator", "out", "scores", "seen", "target", "told")
+
+    def __init__(self, x: Tensor, layers: int, target: list[Any], modulator: Any) -> None:
+        self.out: list[Any] = [x] + [None] * layers  # out[i + 1] is the output of layer i
+        self.seen: list[Any] = [None] * layers
+        self.target = target
+        self.modulator = modulator
+        self.scores: Tensor | None = None
+        self.told: Any = None  # what the readout keeps until it learns
+
+
+class StreamNet(Estimator, nn.Module):
+    """A net that learns from every sample it sees, layer by layer, with nothing flowing back.
+
+    Args:
+        layers: from input to output.
+        readout: learns labels from the last layer's output; ``None`` for unlabelled streams.
+        seed: draws all initial weights, in layer order. ``None`` keeps the weights that the
+            layers have.
+        input_shape: shape of one sample. Needed if the first layers cannot tell (a net that
+            begins with ``Flatten``), or if the readout is to find out its number of features.
+        on_bad: what to do with a sample that holds NaN or infinite values: ``"raise"``, or
+            ``"skip"`` it; both count it.
+        scheduler: who runs the layers' tasks; ``None`` is :class:`~streamhebb.schedule.Serial`.
+        clock: measures ``StepResult.seconds``; ``None`` is the wall clock.
+
+    Raises:
+        ConfigError: if the layers do not fit together or onto ``input_shape``.
+
+    Example:
+        >>> import torch
+        >>> from streamhebb import Dense, SoftmaxReadout, StreamNet
+        >>> net = StreamNet(Dense(4, 8), readout=SoftmaxReadout(8), seed=0)
+        >>> net.step(torch.rand(4), "cat").prediction is None
+        True
+        >>> net.step(torch.rand(4), "dog").prediction
+        'cat'
+    """
+
+    def __init__(
+        self,
+        *layers: Layer,
+        readout: Readout | None = None,
+        seed: int | None = 0,
+        input_shape: Sequence[int] | None = None,
+        on_bad: str = "raise",
+        scheduler: Scheduler | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__()
+        for position, layer in enumerate(layers):
+            if not isinstance(layer, Layer):
+                raise ConfigError(
+                    f"layer {position} is a {type(layer).__name__}, not a Layer of streamhebb"
+                )
+        if not layers:
+            raise ConfigError("a StreamNet needs at least one layer")
+        require_choice("StreamNet", "on_bad", on_bad, ("raise", "skip"))
+        self.layers = nn.ModuleList(layers)
+        self.readout = readout
+        self.seed = seed
+        self.on_bad = on_bad
+        self.scheduler: Scheduler = Serial() if scheduler is None else scheduler
+        self.clock: Clock = WallClock() if clock is None else clock
+        self.names = tuple(f"{i}:{type(layer).__name__}" for i, layer in enumerate(layers))
+        self.counts: dict[str, int] = {"samples": 0, "learned": 0, "non-finite": 0}
+        self.generator = torch.Generator().manual_seed(0 if seed is None else seed)
+        self._features: list[Any] | None = None  # names, when samples are dicts
+        self._plans: dict[bool, Plan] = {}
+        self.input_shape: Shape | None = None
+        self._sample_ndim = next((n for n in _told_ndims(layers) if n is not None), None)
+        if input_shape is not None:
+            self.fix_shape(tuple(input_shape))
+        elif self._sample_ndim is None:
+            raise ConfigError(
+                f"StreamNet cannot tell the shape of a sample from {self.names[0]}; pass "
+                f"input_shape, for example input_shape=(1, 28, 28)"
+            )
+        elif readout is not None and readout.n_in is None:
+            raise ConfigError(
+                "the readout's n_in is not known yet; give it, or pass input_shape to StreamNet"
+            )
+        if seed is not None:
+            for layer in layers:
+                layer.reset(self.generator)
+
+    # -- shape and place -----------------------------------------------------------------------
+
+    def fix_shape(self, shape: Shape) -> None:
+        """Accept the shape of one sample, for good, after checking every layer against it."""
+        out = trace_shapes(self._layers, self.names, shape)[-1]
+        if self.readout is not None:
+            if len(out) != 1:
+                raise ConfigError(
+                    f"the readout needs a vector, but {self.names[-1]} gives {out}; put "
+                    f"Flatten() before the readout"
+                )
+            if self.readout.n_in is None:
+                self.readout.build(out[0])
+            elif self.readout.n_in != out[0]:
+                raise ConfigError(
+                    f"the readout takes n_in={self.readout.n_in} features, but "
+                    f"{self.names[-1]} gives {out[0]} for samples of shape {shape}"
+                )
+        self.input_shape = shape
+
+    @property
+    def _layers(self) -> list[Layer]:
+        return list(self.layers)  # type: ignore[arg-type]
+
+    @property
+    def _place(self) -> tuple[torch.device, torch.dtype]:
+        for value in self.buffers():
+            if value.is_floating_point() and value.dtype != torch.float64:
+                return value.device, value.dtype
+        for value in self.buffers():
+            if value.is_floating_point():
+                return value.device, value.dtype
+        return torch.device("cpu"), torch.float32
+
+    # -- the step ------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def step(
+        self,
+        x: Any,
+        target: Any = None,
+        *,
+        learn: bool = True,
+        modulator: float | Tensor = 1.0,
+        activity: bool = False,
+    ) -> StepResult:
+        """Predict from one sample, then let every layer learn from it.
+
+        Args:
+            x: one sample of ``input_shape`` (or a micro-batch, or a :class:`Sample`, or River's
+                dict of features), floating point.
+            target: its label (one each for a micro-batch), ``None`` if unknown. Used by the
+                readout only, after the prediction is made.
+            learn: ``False`` only predicts; the sample is still counted.
+            modulator: third factor, multiplies the learning rate of every plastic layer.
+            activity: also return every layer's output.
+
+        Returns:
+            The prediction and more. See :class:`StepResult`.
+
+        Raises:
+            InputError: for a sample or label that is refused; nothing has learned from it.
+            DivergedError: if weights are no longer finite.
+        """
+        start = self.clock.now()
+        if isinstance(x, Sample):
+            x, target = x.x, x.target if target is None else target
+        batch, single = self._accept(x)
+        labels = inputs.targets(target, len(batch), single)
+        number = self.counts["samples"]
+        if self.readout is not None:
+            self.readout.check(labels)
+        if not inputs.all_finite(batch):
+            self.counts["samples"] += len(batch)
+            self.counts["non-finite"] += len(batch)
+            return self._refuse(batch, number, start)
+        frame = self._run(batch, learn, labels, modulator)
+        self.counts["samples"] += len(batch)
+        self.counts["learned"] += len(batch) if learn else 0
+        return self._result(frame, single, start, number, activity)
+
+    @torch.no_grad()
+    def respond(self, x: Any, *, activity: bool = False) -> StepResult:
+        """Predict; change nothing, not even a counter.
+
+        Gives the same scores as ``step`` would, except for layers that normalise a mini-batch by
+        itself while they learn (``BatchNorm``).
+        """
+        start = self.clock.now()
+        batch, single = self._accept(x.x if isinstance(x, Sample) else x)
+        if not inputs.all_finite(batch):
+            return self._refuse(batch, self.counts["samples"], start)
+        frame = self._run(batch, False, [None] * len(batch), 1.0)
+        return self._result(frame, single, start, self.counts["samples"], activity)
+
+    def _accept(self, x: Any) -> tuple[Tensor, bool]:
+        """Check everything but finiteness; changes the input shape on the first sample only."""
+        if isinstance(x, Mapping):
+            x, self._features = inputs.from_features(x, self._features)
+        batch = inputs.check_place(inputs.to_tensor(x), *self._place)
+        if self.input_shape is None:
+            ndim = self._sample_ndim
+            self.fix_shape(tuple(batch.shape[1:] if batch.ndim == ndim + 1 else batch.shape))
+        return inputs.split_batch(batch, self.input_shape)
+
+    def _refuse(self, batch: Tensor, number: int, start: float) -> StepResult:
+        bad = int((~torch.isfinite(batch)).sum())
+        if self.on_bad == "raise":
+            raise NonFiniteError(
+                f"sample {number} holds {bad} NaN or infinite values of {batch.numel()}; nothing "
+                f"learned from it. Clean the source, or build the net with on_bad='skip'"
+            )
+        return StepResult(None, None, self.clock.now() - start, number, skipped="non-finite")
+
+    def _run(self, batch: Tensor, learn: bool, target: list[Any], modulator: Any) -> _Frame:
+        frame = _Frame(batch, len(self.layers), target, modulator)
+        plan = self._plans.get(learn) or self._plans.setdefault(learn, self._make_plan(learn))
+        self.scheduler.submit(plan, frame)
+        self.scheduler.join()
+        return frame
+
+    def _make_plan(self, learn: bool) -> Plan:
+        """Two tasks a stage, respond and learn; both in the stage's lane."""
+        tasks: list[Task] = []
+        before: tuple[int, ...] = ()
+        found = stages(self._layers)
+        for lane, stage in enumerate(found):
+            name = "+".join(self.names[i] for i in stage)
+            tasks.append(Task(f"respond {name}", lane, before, self._respond_task(stage, learn)))
+            before = (len(tasks) - 1,)
+            if learn and any(self._layers[i].learns for i in stage):
+                tasks.append(Task(f"learn {name}", lane, before, self._learn_task(stage)))
+        if self.readout is not None:
+            lane = len(found)
+            tasks.append(Task("respond readout", lane, before, self._score))
+            if learn:
+                tasks.append(Task("learn readout", lane, (len(tasks) - 1,), self._learn_label))
+        return make_plan(tasks)
+
+    def _respond_task(self, stage: range, learn: bool) -> Any:
+        part = [(i, self._layers[i]) for i in stage]
+
+        def run(frame: _Frame) -> None:
+            for i, layer in part:
+                if learn and layer.learns:
+                    frame.out[i + 1], frame.seen[i] = layer.observe(frame.out[i])
+                else:
+                    frame.out[i + 1] = layer.respond(frame.out[i])
+
+        return run
+
+    def _learn_task(self, stage: range) -> Any:
+        part = [(i, self._layers[i]) for i in stage if self._layers[i].learns]
+
+        def run(frame: _Frame) -> None:
+            for i, layer in part:
+                layer.learn(frame.seen[i], frame.modulator)
+
+        return run
+
+    def _score(self, frame: _Frame) -> None:
+        assert self.readout is not None
+        frame.scores, frame.told = self.readout.observe(frame.out[-1])
+
+    def _learn_label(self, frame: _Frame) -> None:
+        assert self.readout is not None
+        if any(label is not None for label in frame.target):
+            self.readout.learn(frame.told, frame.target)
+
+    def _result(
+        self, frame: _Frame, single: bool, start: float, number: int, activity: bool
+    ) -> StepResult:
+        scores = frame.out[-1] if self.readout is None else frame.scores
+        prediction: Any = None
+        if self.readout is not None and scores.shape[1]:
+            best, index = scores.max(1)
+            self._check_finite(best)
+            prediction = [self.readout.labels[i] for i in index.tolist()]
+            prediction = prediction[0] if single else prediction
+        elif self.readout is None:
+            self._check_finite(scores)
+        shown = {}
+        if activity:
+            outs = zip(self.names, frame.out[1:], strict=True)
+            shown = {name: out[0] if single else out for name, out in outs}
+        return StepResult(
+            prediction,
+            scores[0] if single else scores,
+            self.clock.now() - start,
+            number,
+            shown,
+        )
+
+    def _check_finite(self, values: Tensor) -> None:
+        if inputs.all_finite(values):
+            return
+        parts = [*zip(self.names, self._layers, strict=True), ("the readout", self.readout)]
+        for name, part in parts:
+            if part is not None and not all(torch.isfinite(b).all() for b in part.buffers()):
+                break
+        raise DivergedError(
+            f"{name} is no longer finite after {self.counts['learned']} samples; lower its rate "
+            f"or use a scaling (NeuronRMS, LayerMax), and go back to the last snapshot"
+        )
+
+    # -- sets ----------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def probabilities(self, x: Any) -> tuple[tuple[Label, ...], Tensor]:
+        """Return the classes and ``(B, n_classes)`` probabilities; change nothing."""
+        if self.readout is None:
+            raise ConfigError("this net has no readout, so it has no classes")
+        scores = self.respond(x).scores
+        if scores is None:
+            raise NonFiniteError("the sample holds NaN or infinite values")
+        return self.readout.labels, self.readout.probabilities(torch.atleast_2d(scores))
+
+    @torch.no_grad()
+    def features(self, X: Any, batch_size: int = 256) -> Tensor:
+        """Return the last layer's output for a whole set, ``(N, ...)``; change nothing.
+
+        Args:
+            X: an array ``(N, *input_shape)``, or anything that yields mini-batches.
+            batch_size: for arrays.
+        """
+        parts = []
+        for x, _ in batches(X, None, batch_size):
+            batch, _ = self._accept(x)
+            if not inputs.all_finite(batch):
+                self._refuse(batch, self.counts["samples"], 0.0)
+            parts.append(self._run(batch, False, [None] * len(batch), 1.0).out[-1])
+        return torch.cat(parts)
+
+    def transform(self, X: Any) -> Any:
+        """Return the features of a whole set as a numpy array (scikit-learn)."""
+        return self.features(X).cpu().numpy()
+
+    def add_classes(self, classes: Iterable[Label]) -> None:
+        """Make classes known before they appear."""
+        if self.readout is None:
+            raise ConfigError("this net has no readout, so it has no classes")
+        self.readout.add_classes(classes)
+
+    # -- what it is, and its state -------------------------------------------------------------
+
+    @property
+    def grows(self) -> bool:
+        """Whether classes may appear during the stream."""
+        return self.readout is not None and self.readout.open
+
+    def nonlocal_parts(self) -> dict[str, tuple[str, ...]]:
+        """Return, for each layer, the parts that look beyond a synapse and its two neurons."""
+        pairs = zip(self.names, self._layers, strict=True)
+        return {name: parts for name, layer in pairs if (parts := layer.nonlocal_parts())}
+
+    def describe(self) -> dict[str, Any]:
+        """Describe the net as plain JSON data: what a snapshot checks and a net file holds."""
+        return {
+            "input_shape": None if self.input_shape is None else list(self.input_shape),
+            "layers": [layer.config() for layer in self._layers],
+            "readout": None if self.readout is None else self.readout.config(),
+            "seed": self.seed,
+            "on_bad": self.on_bad,
+        }
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Counters, feature names and the random generator, for ``state_dict``."""
+        return {
+            "counts": dict(self.counts),
+            "features": self._features,
+            "generator": self.generator.get_state(),
+        }
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``get_extra_state`` gave."""
+        self.counts = dict(state["counts"])
+        self._features = state["features"]
+        self.generator.set_state(state["generator"].cpu())
+
+    def save(self, path: str | os.PathLike[str], extra: Any = None) -> None:
+        """Write everything needed to go on, as one atomic snapshot.
+
+        Args:
+            path: the file.
+            extra: anything JSON can hold, kept beside (the position in a stream).
+
+        Raises:
+            SnapshotError: if the disk refuses; an older snapshot there is untouched.
+        """
+        checkpoint.save(self, path, extra)
+
+    def load(self, path: str | os.PathLike[str]) -> Any:
+        """Restore a snapshot of the same net; the run then goes on as if never interrupted.
+
+        Returns:
+            What was given to ``save`` as ``extra``.
+
+        Raises:
+            SnapshotError: if it is damaged or of another net; the net is then untouched.
+        """
+        return checkpoint.load(self, path)
+
+    def __sklearn_clone__(self) -> Self:
+        """Return an untrained net of the same kind (scikit-learn's ``clone``)."""
+        import copy
+
+        net = copy.deepcopy(self)
+        generator = torch.Generator().manual_seed(0 if self.seed is None else self.seed)
+        net.generator = generator
+        for layer in net._layers:
+            layer.reset(generator)
+        if net.readout is not None:
+            net.readout.reset()
+        net.counts = dict.fromkeys(net.counts, 0)
+        return net
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_plans": {}}  # plans point at this net's own layers
+
+
+def _told_ndims(layers: Sequence[Layer]) -> Iterator[int | None]:
+    from streamhebb.layers import Flatten
+
+    for layer in layers:
+        if isinstance(layer, Flatten):
+            return
+        yield layer.sample_ndim
