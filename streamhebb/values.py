@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 Label = Hashable
-"""A class label: an ``int``, ``str`` or ``bool``. Anything hashable works until it must be saved."""
+"""A class label: an ``int``, ``str`` or ``bool``. Any hashable works until it must be saved."""
 
 Shape = tuple[int, ...]
 
