@@ -77,7 +77,8 @@ class LocalUpdate(NamedTuple):
     convolutional and grouped synapses.
 
     Args:
-        outer: one [`Outer`][streamhebb.values.Outer] for most rules, two for pair STDP (potentiation, depression).
+        outer: one [`Outer`][streamhebb.values.Outer] for most rules, two for pair STDP
+            (potentiation, depression).
         decay: shape ``(n, n_out)``, or ``None``.
         dense: shape ``(n_out, n_in)``, for eligibility traces and soft bounds, or ``None``.
     """
