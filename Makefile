@@ -2,8 +2,8 @@
 # what it needs there, once, and does its work. Choose the interpreter with PYTHON=python3.12.
 
 PYTHON ?= python3
-# Test processes (0: none but pytest itself). Starting two costs some six seconds (each imports torch); a suite of over twelve
-# seconds gains by it on two cores.
+# Test processes; 0: none but pytest itself. Starting two costs some six seconds (each imports torch),
+# so a suite of over twelve seconds gains by it on two cores.
 JOBS ?= 2
 # More words for the command: make demo ARGS="--limit 500", make test ARGS="-k oja"
 ARGS ?=
