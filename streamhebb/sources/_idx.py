@@ -51,15 +51,14 @@ def read_idx(path: Path, ndim: int) -> np.ndarray[Any, Any]:
         raise SourceError(f"{path} cannot be read: {error}") from error
 
 
-def _read(
-    file: BinaryIO, path: Path, ndim: int, stored: int, packed: bool
-) -> np.ndarray[Any, Any]:
+def _read(file: BinaryIO, path: Path, ndim: int, stored: int, packed: bool) -> np.ndarray[Any, Any]:
     magic = file.read(4)
     if len(magic) < 4:
         raise _bad(path, "is empty" if not magic else "is truncated")
     if magic != bytes((0, 0, 8, ndim)):
         raise _bad(
-            path, f"starts with {magic.hex()}, an IDX file of {ndim} dimensions with 000008{ndim:02x}"
+            path,
+            f"starts with {magic.hex()}, an IDX file of {ndim} dimensions with 000008{ndim:02x}",
         )
     header = file.read(4 * ndim)
     if len(header) < 4 * ndim:
@@ -73,7 +72,7 @@ def _read(
     if not packed and begin + size < stored:
         raise _bad(path, f"is longer than its header declares ({shape})")
     values = np.empty(size, np.uint8)
-    view, filled = memoryview(values), 0
+    view, filled = values.data, 0
     while filled < size:
         # A step at a time: asking gzip for everything at once doubles the memory.
         got = file.readinto(view[filled : filled + (1 << 20)])  # type: ignore[attr-defined]

@@ -48,7 +48,8 @@ def _mended() -> Any:
     # The failed import leaves half-built submodules behind.
     for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
         del sys.modules[name]
-    _library = torch.library.Library("torchvision", "FRAGMENT")
+    library: Any = torch.library
+    _library = library.Library("torchvision", "FRAGMENT")
     for schema in _SCHEMAS:
         _library.define(schema)
     return importlib.import_module("torchvision.datasets")

@@ -44,7 +44,10 @@ def digits(
     Args:
         split: ``"all"`` (the default: a stream tests every sample before it learns from it), or
             ``"train"`` (1,437) and ``"test"`` (360), drawn once by a fixed seed.
-        seed, epochs, start, limit: as in :class:`ArraySource`.
+        seed: of the order; ``None`` keeps the stored order.
+        epochs: passes over the split.
+        start: samples of the stream to skip.
+        limit: length of the whole stream, ``None`` for all of it.
 
     Raises:
         ConfigError: unknown split.
@@ -86,7 +89,10 @@ def mnist(
 
     Args:
         split: ``"train"`` or ``"test"``.
-        seed, epochs, start, limit: as in :class:`ArraySource`.
+        seed: of the order; ``None`` keeps the stored order.
+        epochs: passes over the split.
+        start: samples of the stream to skip.
+        limit: length of the whole stream, ``None`` for all of it.
         download: fetch it into the cache folder if it is nowhere.
 
     Raises:
@@ -139,9 +145,14 @@ def cifar10(
     Read from torchvision's ``cifar-10-batches-py`` if there, else from WebP sheets in ``cifar10``.
 
     Args:
+        split: ``"train"`` or ``"test"``.
+        seed: of the order; ``None`` keeps the stored order.
+        epochs: passes over the split.
+        start: samples of the stream to skip.
+        limit: length of the whole stream, ``None`` for all of it.
+        download: fetch it into the cache folder if it is nowhere.
         exact: leave out the few pictures of the sheets whose pixels are not the original ones
             (76 of the training set, 20 of the test set); nothing is left out of the batches.
-        split, seed, epochs, start, limit, download: as in :func:`mnist`.
 
     Raises:
         SourceError: missing, truncated or corrupt; names the file and what to put where.
@@ -203,14 +214,18 @@ def _idx(name: str, split: str, download: bool) -> tuple[Any, Any]:
             raise _missing(name)
     x, y = read_idx(files[0], 3), read_idx(files[1], 1)
     if x.shape[1:] != (28, 28):
-        raise SourceError(f"{files[0]} holds pictures of {x.shape[1:]}, not (28, 28): fetch it again")
+        raise SourceError(
+            f"{files[0]} holds pictures of {x.shape[1:]}, not (28, 28): fetch it again"
+        )
     if len(x) != len(y):
         raise SourceError(
             f"{files[0]} holds {len(x)} pictures, {files[1].name} {len(y)} labels: "
             "they do not belong together, fetch both again"
         )
     if y.max() > 9:
-        raise SourceError(f"{files[1]} holds the label {y.max()}, allowed are 0 to 9: fetch it again")
+        raise SourceError(
+            f"{files[1]} holds the label {y.max()}, allowed are 0 to 9: fetch it again"
+        )
     return x, y
 
 
