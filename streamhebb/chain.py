@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamhebb.errors import ConfigError, ShapeError
-from streamhebb.layers import Layer
+from streamhebb.layers import Flatten, Layer
 from streamhebb.values import Shape
 
 
@@ -43,6 +43,15 @@ def stages(layers: Sequence[Layer]) -> list[range]:
             plastic = False
         plastic = plastic or layer.plastic
     return [
-        range(start, end)
-        for start, end in zip(starts, [*starts[1:], len(layers)], strict=True)
+        range(start, end) for start, end in zip(starts, [*starts[1:], len(layers)], strict=True)
     ]
+
+
+def told_ndim(layers: Sequence[Layer]) -> int | None:
+    """Dimensions of one sample, as far as the layers before any ``Flatten`` can tell."""
+    for layer in layers:
+        if isinstance(layer, Flatten):
+            return None
+        if layer.sample_ndim is not None:
+            return layer.sample_ndim
+    return None

@@ -52,9 +52,7 @@ class Estimator(ABC):
 
     # -- scikit-learn --------------------------------------------------------------------------
 
-    def fit(
-        self, X: Any, y: Any = None, *, epochs: int = 1, batch_size: int = 32
-    ) -> Self:
+    def fit(self, X: Any, y: Any = None, *, epochs: int = 1, batch_size: int = 32) -> Self:
         """Learn from a whole set in mini-batches; goes on from what is known already.
 
         Args:
@@ -80,9 +78,7 @@ class Estimator(ABC):
                 )
         return self
 
-    def partial_fit(
-        self, X: Any, y: Any = None, classes: Iterable[Label] | None = None
-    ) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, classes: Iterable[Label] | None = None) -> Self:
         """Learn from an array one sample at a time (scikit-learn).
 
         Args:
@@ -173,7 +169,7 @@ def _labels(y: Any, rows: int) -> Sequence[Any]:
     labels = y if hasattr(y, "tolist") else list(y)
     if len(labels) != rows:
         raise LabelError(f"{len(labels)} labels were given for {rows} samples")
-    return labels  # type: ignore[no-any-return]
+    return labels
 
 
 def _pair(item: Any) -> tuple[Any, Any]:

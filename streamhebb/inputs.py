@@ -33,10 +33,13 @@ def to_tensor(x: Any) -> Tensor:
         if array.dtype.kind not in "fiub":
             raise DTypeError(f"x has dtype {array.dtype}; it must be floating point")
         x = torch.from_numpy(array if array.flags.writeable else array.copy())
-    if not x.is_floating_point():
-        cure = "x / 255 for image bytes" if x.dtype == torch.uint8 else "x.float()"
-        raise DTypeError(f"x has dtype {x.dtype}; it must be floating point, for example {cure}")
-    return x
+    tensor: Tensor = x
+    if not tensor.is_floating_point():
+        cure = "x / 255 for image bytes" if tensor.dtype == torch.uint8 else "x.float()"
+        raise DTypeError(
+            f"x has dtype {tensor.dtype}; it must be floating point, for example {cure}"
+        )
+    return tensor
 
 
 def _numbers(x: Sequence[Any]) -> bool:

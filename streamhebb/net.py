@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from streamhebb import checkpoint, inputs
-from streamhebb.chain import stages, trace_shapes
+from streamhebb.chain import told_ndim, trace_shapes
 from streamhebb.clock import Clock, WallClock
 from streamhebb.errors import ConfigError, DivergedError, NonFiniteError
 from streamhebb.estimator import Estimator, batches
 from streamhebb.layers import Layer
 from streamhebb.parts import require_choice
+from streamhebb.plan import Frame, plan_net
 from streamhebb.readouts import Readout
-from streamhebb.schedule import Plan, Scheduler, Serial, Task, make_plan
+from streamhebb.schedule import Plan, Scheduler, Serial
 from streamhebb.values import Label, Sample, Shape, StepResult
-
-
-class _Frame:
-    """The values of one sample on its way through the net."""
-
-    __slots__ = ("features", "modulator", "out", "scores", "seen", "target", "told")
-
-    def __init__(self, x: Tensor, layers: int, target: list[Any], modulator: Any) -> None:
-        self.out: list[Any] = [x] + [None] * layers  # out[i + 1] is the output of layer i
-        self.seen: list[Any] = [None] * layers
-        self.target = target
-        self.modulator = modulator
-        self.scores: Tensor | None = None
-        self.told: Any = None  # what the readout keeps until it learns
 
 
 class StreamNet(Estimator, nn.Module):
@@ -94,7 +81,7 @@ class StreamNet(Estimator, nn.Module):
         self._features: list[Any] | None = None  # names, when samples are dicts
         self._plans: dict[bool, Plan] = {}
         self.input_shape: Shape | None = None
-        self._sample_ndim = next((n for n in _told_ndims(layers) if n is not None), None)
+        self._sample_ndim = told_ndim(layers)
         if input_shape is not None:
             self.fix_shape(tuple(input_shape))
         elif self._sample_ndim is None:
@@ -210,10 +197,11 @@ class StreamNet(Estimator, nn.Module):
         if isinstance(x, Mapping):
             x, self._features = inputs.from_features(x, self._features)
         batch = inputs.check_place(inputs.to_tensor(x), *self._place)
-        if self.input_shape is None:
-            ndim = self._sample_ndim
-            self.fix_shape(tuple(batch.shape[1:] if batch.ndim == ndim + 1 else batch.shape))
-        return inputs.split_batch(batch, self.input_shape)
+        shape = self.input_shape
+        if shape is None:
+            several = batch.ndim == (self._sample_ndim or 0) + 1
+            self.fix_shape(shape := tuple(batch.shape[1:] if several else batch.shape))
+        return inputs.split_batch(batch, shape)
 
     def _refuse(self, batch: Tensor, number: int, start: float) -> StepResult:
         bad = int((~torch.isfinite(batch)).sum())
@@ -224,73 +212,28 @@ class StreamNet(Estimator, nn.Module):
             )
         return StepResult(None, None, self.clock.now() - start, number, skipped="non-finite")
 
-    def _run(self, batch: Tensor, learn: bool, target: list[Any], modulator: Any) -> _Frame:
-        frame = _Frame(batch, len(self.layers), target, modulator)
-        plan = self._plans.get(learn) or self._plans.setdefault(learn, self._make_plan(learn))
+    def _run(self, batch: Tensor, learn: bool, target: list[Any], modulator: Any) -> Frame:
+        frame = Frame(batch, len(self.layers), target, modulator)
+        plan = self._plans.get(learn)
+        if plan is None:
+            plan = self._plans[learn] = plan_net(self._layers, self.names, self.readout, learn)
         self.scheduler.submit(plan, frame)
         self.scheduler.join()
         return frame
 
-    def _make_plan(self, learn: bool) -> Plan:
-        """Two tasks a stage, respond and learn; both in the stage's lane."""
-        tasks: list[Task] = []
-        before: tuple[int, ...] = ()
-        found = stages(self._layers)
-        for lane, stage in enumerate(found):
-            name = "+".join(self.names[i] for i in stage)
-            tasks.append(Task(f"respond {name}", lane, before, self._respond_task(stage, learn)))
-            before = (len(tasks) - 1,)
-            if learn and any(self._layers[i].learns for i in stage):
-                tasks.append(Task(f"learn {name}", lane, before, self._learn_task(stage)))
-        if self.readout is not None:
-            lane = len(found)
-            tasks.append(Task("respond readout", lane, before, self._score))
-            if learn:
-                tasks.append(Task("learn readout", lane, (len(tasks) - 1,), self._learn_label))
-        return make_plan(tasks)
-
-    def _respond_task(self, stage: range, learn: bool) -> Any:
-        part = [(i, self._layers[i]) for i in stage]
-
-        def run(frame: _Frame) -> None:
-            for i, layer in part:
-                if learn and layer.learns:
-                    frame.out[i + 1], frame.seen[i] = layer.observe(frame.out[i])
-                else:
-                    frame.out[i + 1] = layer.respond(frame.out[i])
-
-        return run
-
-    def _learn_task(self, stage: range) -> Any:
-        part = [(i, self._layers[i]) for i in stage if self._layers[i].learns]
-
-        def run(frame: _Frame) -> None:
-            for i, layer in part:
-                layer.learn(frame.seen[i], frame.modulator)
-
-        return run
-
-    def _score(self, frame: _Frame) -> None:
-        assert self.readout is not None
-        frame.scores, frame.told = self.readout.observe(frame.out[-1])
-
-    def _learn_label(self, frame: _Frame) -> None:
-        assert self.readout is not None
-        if any(label is not None for label in frame.target):
-            self.readout.learn(frame.told, frame.target)
-
     def _result(
-        self, frame: _Frame, single: bool, start: float, number: int, activity: bool
+        self, frame: Frame, single: bool, start: float, number: int, activity: bool
     ) -> StepResult:
-        scores = frame.out[-1] if self.readout is None else frame.scores
+        scores: Tensor = frame.out[-1] if frame.scores is None else frame.scores
         prediction: Any = None
-        if self.readout is not None and scores.shape[1]:
-            best, index = scores.max(1)
-            self._check_finite(best)
-            prediction = [self.readout.labels[i] for i in index.tolist()]
-            prediction = prediction[0] if single else prediction
-        elif self.readout is None:
+        if self.readout is None:
             self._check_finite(scores)
+        elif scores.shape[1]:
+            best, index = scores.max(1)  # NaN counts as the largest
+            self._check_finite(best)
+            labels = self.readout.labels
+            prediction = [labels[i] for i in index.tolist()]
+            prediction = prediction[0] if single else prediction
         shown = {}
         if activity:
             outs = zip(self.names, frame.out[1:], strict=True)
@@ -306,12 +249,16 @@ class StreamNet(Estimator, nn.Module):
     def _check_finite(self, values: Tensor) -> None:
         if inputs.all_finite(values):
             return
-        parts = [*zip(self.names, self._layers, strict=True), ("the readout", self.readout)]
+        broken = "the activity"
+        parts: list[tuple[str, nn.Module]] = [*zip(self.names, self._layers, strict=True)]
+        if self.readout is not None:
+            parts.append(("the readout", self.readout))
         for name, part in parts:
-            if part is not None and not all(torch.isfinite(b).all() for b in part.buffers()):
+            if not all(bool(torch.isfinite(b).all()) for b in part.buffers()):
+                broken = name
                 break
         raise DivergedError(
-            f"{name} is no longer finite after {self.counts['learned']} samples; lower its rate "
+            f"{broken} is no longer finite after {self.counts['learned']} samples; lower its rate "
             f"or use a scaling (NeuronRMS, LayerMax), and go back to the last snapshot"
         )
 
@@ -325,7 +272,9 @@ class StreamNet(Estimator, nn.Module):
         scores = self.respond(x).scores
         if scores is None:
             raise NonFiniteError("the sample holds NaN or infinite values")
-        return self.readout.labels, self.readout.probabilities(torch.atleast_2d(scores))
+        return self.readout.labels, self.readout.probabilities(
+            scores[None] if scores.ndim == 1 else scores
+        )
 
     @torch.no_grad()
     def features(self, X: Any, batch_size: int = 256) -> Tensor:
@@ -428,12 +377,3 @@ class StreamNet(Estimator, nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_plans": {}}  # plans point at this net's own layers
-
-
-def _told_ndims(layers: Sequence[Layer]) -> Iterator[int | None]:
-    from streamhebb.layers import Flatten
-
-    for layer in layers:
-        if isinstance(layer, Flatten):
-            return
-        yield layer.sample_ndim

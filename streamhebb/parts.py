@@ -53,7 +53,7 @@ def describe_arguments(obj: object) -> dict[str, Any]:
 def require(
     owner: str,
     name: str,
-    value: float,
+    value: object,
     *,
     above: float | None = None,
     at_least: float | None = None,

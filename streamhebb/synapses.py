@@ -200,7 +200,7 @@ class ConvSynapse:
         if self.groups == 1:
             rows = kernels.windows(image, kernel, self.stride, self.dilation)
             return rows.view(-1, rows.shape[-1])
-        parts = image.unflatten(3, (self.groups, -1)).permute(3, 0, 1, 2, 4).contiguous()
+        parts = image.view(*image.shape[:3], self.groups, -1).permute(3, 0, 1, 2, 4).contiguous()
         rows = kernels.windows(parts.flatten(0, 1), kernel, self.stride, self.dilation)
         return rows.view(self.groups, -1, rows.shape[-1])
 

@@ -61,8 +61,10 @@ class PlasticLayer(Layer):
 
     learns = True
     plastic = True
-    weight: Tensor
+    bias: PriorBias | None  # nn.Module's own lookup would call it a tensor
+    prior: Tensor
     updates: Tensor
+    weight: Tensor
 
     def __init__(
         self,
@@ -169,7 +171,8 @@ class PlasticLayer(Layer):
 
     def radius(self) -> Tensor:
         r"""Radius $r_j = (\sum_i |w_{ji}|^p)^{1/p}$ of every neuron, shape ``(n_out,)``."""
-        return torch.linalg.vector_norm(self.weight, self.norm_p, dim=1)
+        norm: Tensor = torch.linalg.vector_norm(self.weight, self.norm_p, dim=1)
+        return norm
 
     def current_rate(self) -> Tensor | float:
         """The rate the next update will use: one number, or shape ``(n_out,)``."""
@@ -233,7 +236,9 @@ class PlasticLayer(Layer):
         if divisor is not None:
             step = step / divisor
         if self.bias is not None:
-            self._learn_bias(post, seen.samples, rate, modulator)
+            total = post.sum(-2).reshape(-1)
+            change = self.bias.change(total, self.prior, post.shape[-2], seen.samples)
+            self.prior += change * rate * modulator
         rows = slice(self.trained)
         if isinstance(step, Tensor):
             step = step if step.ndim < 2 else step[rows]
@@ -243,14 +248,6 @@ class PlasticLayer(Layer):
         self._write("rule", state)
         self._write("scaling", scaling)
         self.updates += 1
-
-    def _learn_bias(
-        self, post: Tensor, samples: int, rate: Tensor | float, modulator: float | Tensor
-    ) -> None:
-        assert self.bias is not None
-        total = post.sum(-2).reshape(-1)
-        change = self.bias.change(total, self.prior, post.shape[-2], samples)
-        self.prior += change * rate * modulator
 
     # -- what users see ------------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ class Readout(nn.Module):
             raise ConfigError(f"{name}: classes={classes!r} names a label twice")
         self._class_buffers = buffers
         # Snapshots of a readout that has grown have more rows than a fresh one.
-        self.register_load_state_dict_pre_hook(_fit_to_snapshot)
+        self.register_load_state_dict_pre_hook(_fit_to_snapshot)  # type: ignore[no-untyped-call]
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -164,9 +164,7 @@ class Readout(nn.Module):
         self._index = {label: row for row, label in enumerate(self._labels)}
 
 
-def _fit_to_snapshot(
-    module: nn.Module, state: dict[str, Any], prefix: str, *_: Any
-) -> None:
+def _fit_to_snapshot(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     extra = state.get(f"{prefix}_extra_state")
     if isinstance(module, Readout) and module.open and extra is not None:
         module._resize(len(extra["labels"]))
