@@ -87,7 +87,7 @@ def camera():
 def consume(source, got):
     """Keep what came before an error."""
     for sample in source:
-        got.append(sample)  # noqa: PERF402
+        got.append(sample)
 
 
 def wait_for(condition, seconds=5.0):

@@ -16,7 +16,7 @@ from streamhebb.sources import VideoFile
 def consume(source, got):
     """Keep what came before an error."""
     for sample in source:
-        got.append(sample)  # noqa: PERF402
+        got.append(sample)
 
 
 def level(sample):
