@@ -32,7 +32,7 @@ class Fake:
         self.released = 0
         self.unblock = threading.Event()
 
-    def isOpened(self):  # noqa: N802
+    def isOpened(self):
         return self.opens
 
     def read(self):
