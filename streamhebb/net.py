@@ -10,29 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from streamhebb import checkpoint, inputs
-from streamhebb.chain import stages, trace_shapes
+from streamhebb.chain import trace_shapes
 from streamhebb.clock import Clock, WallClock
 from streamhebb.errors import ConfigError, DivergedError, NonFiniteError
 from streamhebb.estimator import Estimator, batches
+from streamhebb.frames import Frame, plan_step
 from streamhebb.layers import Layer
 from streamhebb.parts import require_choice
 from streamhebb.readouts import Readout
-from streamhebb.schedule import Plan, Scheduler, Serial, Task, make_plan
+from streamhebb.schedule import Plan, Scheduler, Serial
 from streamhebb.values import Label, Sample, Shape, StepResult
-
-
-class _Frame:
-    """The values of one sample on its way through the net."""
-
-    __slots__ = ("features", "modulator", "out", "scores", "seen", "target", "told")
-
-    def __init__(self, x: Tensor, layers: int, target: list[Any], modulator: Any) -> None:
-        self.out: list[Any] = [x] + [None] * layers  # out[i + 1] is the output of layer i
-        self.seen: list[Any] = [None] * layers
-        self.target = target
-        self.modulator = modulator
-        self.scores: Tensor | None = None
-        self.told: Any = None  # what the readout keeps until it learns
 
 
 class StreamNet(Estimator, nn.Module):
@@ -224,63 +211,18 @@ class StreamNet(Estimator, nn.Module):
             )
         return StepResult(None, None, self.clock.now() - start, number, skipped="non-finite")
 
-    def _run(self, batch: Tensor, learn: bool, target: list[Any], modulator: Any) -> _Frame:
-        frame = _Frame(batch, len(self.layers), target, modulator)
-        plan = self._plans.get(learn) or self._plans.setdefault(learn, self._make_plan(learn))
+    def _run(self, batch: Tensor, learn: bool, target: list[Any], modulator: Any) -> Frame:
+        frame = Frame(batch, len(self.layers), target, modulator)
+        plan = self._plans.get(learn)
+        if plan is None:
+            plan = plan_step(self._layers, self.names, self.readout, learn)
+            self._plans[learn] = plan
         self.scheduler.submit(plan, frame)
         self.scheduler.join()
         return frame
 
-    def _make_plan(self, learn: bool) -> Plan:
-        """Two tasks a stage, respond and learn; both in the stage's lane."""
-        tasks: list[Task] = []
-        before: tuple[int, ...] = ()
-        found = stages(self._layers)
-        for lane, stage in enumerate(found):
-            name = "+".join(self.names[i] for i in stage)
-            tasks.append(Task(f"respond {name}", lane, before, self._respond_task(stage, learn)))
-            before = (len(tasks) - 1,)
-            if learn and any(self._layers[i].learns for i in stage):
-                tasks.append(Task(f"learn {name}", lane, before, self._learn_task(stage)))
-        if self.readout is not None:
-            lane = len(found)
-            tasks.append(Task("respond readout", lane, before, self._score))
-            if learn:
-                tasks.append(Task("learn readout", lane, (len(tasks) - 1,), self._learn_label))
-        return make_plan(tasks)
-
-    def _respond_task(self, stage: range, learn: bool) -> Any:
-        part = [(i, self._layers[i]) for i in stage]
-
-        def run(frame: _Frame) -> None:
-            for i, layer in part:
-                if learn and layer.learns:
-                    frame.out[i + 1], frame.seen[i] = layer.observe(frame.out[i])
-                else:
-                    frame.out[i + 1] = layer.respond(frame.out[i])
-
-        return run
-
-    def _learn_task(self, stage: range) -> Any:
-        part = [(i, self._layers[i]) for i in stage if self._layers[i].learns]
-
-        def run(frame: _Frame) -> None:
-            for i, layer in part:
-                layer.learn(frame.seen[i], frame.modulator)
-
-        return run
-
-    def _score(self, frame: _Frame) -> None:
-        assert self.readout is not None
-        frame.scores, frame.told = self.readout.observe(frame.out[-1])
-
-    def _learn_label(self, frame: _Frame) -> None:
-        assert self.readout is not None
-        if any(label is not None for label in frame.target):
-            self.readout.learn(frame.told, frame.target)
-
     def _result(
-        self, frame: _Frame, single: bool, start: float, number: int, activity: bool
+        self, frame: Frame, single: bool, start: float, number: int, activity: bool
     ) -> StepResult:
         scores = frame.out[-1] if self.readout is None else frame.scores
         prediction: Any = None
