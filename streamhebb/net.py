@@ -224,15 +224,15 @@ class StreamNet(Estimator, nn.Module):
     def _result(
         self, frame: Frame, single: bool, start: float, number: int, activity: bool
     ) -> StepResult:
-        scores = frame.out[-1] if self.readout is None else frame.scores
+        scores: Tensor = frame.out[-1] if frame.scores is None else frame.scores
         prediction: Any = None
         if self.readout is not None and scores.shape[1]:
             best, index = scores.max(1)
             self._check_finite(best)
             prediction = [self.readout.labels[i] for i in index.tolist()]
             prediction = prediction[0] if single else prediction
-        elif self.readout is None:
-            self._check_finite(scores)
+        else:  # also where a readout waits for its first label
+            self._check_finite(frame.out[-1])
         shown = {}
         if activity:
             outs = zip(self.names, frame.out[1:], strict=True)
@@ -248,12 +248,14 @@ class StreamNet(Estimator, nn.Module):
     def _check_finite(self, values: Tensor) -> None:
         if inputs.all_finite(values):
             return
+        culprit = "the activity"
         parts = [*zip(self.names, self._layers, strict=True), ("the readout", self.readout)]
         for name, part in parts:
             if part is not None and not all(torch.isfinite(b).all() for b in part.buffers()):
+                culprit = name
                 break
         raise DivergedError(
-            f"{name} is no longer finite after {self.counts['learned']} samples; lower its rate "
+            f"{culprit} is no longer finite after {self.counts['learned']} samples; lower its rate "
             f"or use a scaling (NeuronRMS, LayerMax), and go back to the last snapshot"
         )
 
@@ -267,7 +269,8 @@ class StreamNet(Estimator, nn.Module):
         scores = self.respond(x).scores
         if scores is None:
             raise NonFiniteError("the sample holds NaN or infinite values")
-        return self.readout.labels, self.readout.probabilities(torch.atleast_2d(scores))
+        scores = scores[None] if scores.ndim == 1 else scores
+        return self.readout.labels, self.readout.probabilities(scores)
 
     @torch.no_grad()
     def features(self, X: Any, batch_size: int = 256) -> Tensor:
