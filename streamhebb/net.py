@@ -194,13 +194,20 @@ class StreamNet(Estimator, nn.Module):
 
     def _accept(self, x: Any) -> tuple[Tensor, bool]:
         """Check everything but finiteness; changes the input shape on the first sample only."""
+        names = self._features
         if isinstance(x, Mapping):
-            x, self._features = inputs.from_features(x, self._features)
-        batch = inputs.check_place(inputs.to_tensor(x), *self._place)
+            x, names = inputs.from_features(x, names)
+        device, dtype = self._place
+        batch = inputs.check_place(inputs.to_tensor(x, device), device, dtype)
+        shape = self.input_shape
+        if shape is None:
+            whole = tuple(batch.shape)
+            shape = whole[1:] if len(whole) - 1 == self._sample_ndim else whole
+        accepted = inputs.split_batch(batch, shape)
         if self.input_shape is None:
-            ndim = self._sample_ndim
-            self.fix_shape(tuple(batch.shape[1:] if batch.ndim == ndim + 1 else batch.shape))
-        return inputs.split_batch(batch, self.input_shape)
+            self.fix_shape(shape)
+        self._features = names  # only now: a sample that was refused names nothing
+        return accepted
 
     def _refuse(self, batch: Tensor, number: int, start: float) -> StepResult:
         bad = int((~torch.isfinite(batch)).sum())
