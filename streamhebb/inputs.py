@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def _list_array(x: Sequence[Any]) -> np.ndarray[Any, Any]:
         raise InputError(f"x is a ragged {type(x).__name__}; its rows differ in length") from error
     if array.dtype.kind not in "fiu":
         raise InputError(f"x is {_kind(x)} that holds {array.dtype}; {_TAKEN}")
-    return array.astype(np.float32)
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
 def _native(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -153,6 +154,17 @@ def all_finite(x: Tensor) -> bool:
     if math.isfinite(x.sum().item()):
         return True
     return bool(torch.isfinite(x).all())  # a sum of finite numbers may overflow
+
+
+def check_modulator(modulator: Any) -> None:
+    """Check the third factor, which multiplies every weight's change.
+
+    Raises:
+        InputError: for NaN, infinite values, or anything but one number.
+    """
+    one = modulator.numel() == 1 if isinstance(modulator, Tensor) else True
+    if not (one and isinstance(modulator, (Real, Tensor)) and math.isfinite(modulator)):
+        raise InputError(f"modulator={modulator!r} is not allowed; give one finite number")
 
 
 def targets(target: Any, batch: int, single: bool) -> list[Any]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from streamhebb import checkpoint, inputs
-from streamhebb.chain import trace_shapes
+from streamhebb.chain import sample_ndim, trace_shapes
 from streamhebb.clock import Clock, WallClock
-from streamhebb.errors import ConfigError, DivergedError, NonFiniteError
+from streamhebb.errors import ConfigError, DivergedError, InputError, NonFiniteError
 from streamhebb.estimator import Estimator, batches
 from streamhebb.frames import Frame, plan_step
 from streamhebb.layers import Layer
@@ -68,7 +68,11 @@ class StreamNet(Estimator, nn.Module):
                 )
         if not layers:
             raise ConfigError("a StreamNet needs at least one layer")
+        if len(set(map(id, layers))) < len(layers):
+            raise ConfigError("a layer stands twice in this net; each place needs its own layer")
         require_choice("StreamNet", "on_bad", on_bad, ("raise", "skip"))
+        if not (seed is None or isinstance(seed, int)):
+            raise ConfigError(f"StreamNet: seed={seed!r} is not allowed; give an int or None")
         self.layers = nn.ModuleList(layers)
         self.readout = readout
         self.seed = seed
@@ -81,7 +85,7 @@ class StreamNet(Estimator, nn.Module):
         self._features: list[Any] | None = None  # names, when samples are dicts
         self._plans: dict[bool, Plan] = {}
         self.input_shape: Shape | None = None
-        self._sample_ndim = next((n for n in _told_ndims(layers) if n is not None), None)
+        self._sample_ndim = sample_ndim(layers)
         if input_shape is not None:
             self.fix_shape(tuple(input_shape))
         elif self._sample_ndim is None:
@@ -169,6 +173,7 @@ class StreamNet(Estimator, nn.Module):
         number = self.counts["samples"]
         if self.readout is not None:
             self.readout.check(labels)
+        inputs.check_modulator(modulator)
         if not inputs.all_finite(batch):
             self.counts["samples"] += len(batch)
             self.counts["non-finite"] += len(batch)
@@ -210,13 +215,18 @@ class StreamNet(Estimator, nn.Module):
         return accepted
 
     def _refuse(self, batch: Tensor, number: int, start: float) -> StepResult:
-        bad = int((~torch.isfinite(batch)).sum())
         if self.on_bad == "raise":
-            raise NonFiniteError(
-                f"sample {number} holds {bad} NaN or infinite values of {batch.numel()}; nothing "
-                f"learned from it. Clean the source, or build the net with on_bad='skip'"
-            )
+            raise self._non_finite(batch, number)
         return StepResult(None, None, self.clock.now() - start, number, skipped="non-finite")
+
+    @staticmethod
+    def _non_finite(batch: Tensor, number: int) -> NonFiniteError:
+        bad = int((~torch.isfinite(batch)).sum())
+        return NonFiniteError(
+            f"sample {number} holds {bad} NaN or infinite values of {batch.numel()} (as "
+            f"{batch.dtype}); nothing learned from it. Clean the source, or build the net with "
+            f"on_bad='skip'"
+        )
 
     def _run(self, batch: Tensor, learn: bool, target: list[Any], modulator: Any) -> Frame:
         frame = Frame(batch, len(self.layers), target, modulator)
@@ -286,13 +296,19 @@ class StreamNet(Estimator, nn.Module):
         Args:
             X: an array ``(N, *input_shape)``, or anything that yields mini-batches.
             batch_size: for arrays.
+
+        Raises:
+            NonFiniteError: for NaN or infinite values, whatever ``on_bad`` says: a row left out
+                here would set samples and labels apart.
         """
         parts = []
         for x, _ in batches(X, None, batch_size):
             batch, _ = self._accept(x)
             if not inputs.all_finite(batch):
-                self._refuse(batch, self.counts["samples"], 0.0)
+                raise self._non_finite(batch, self.counts["samples"])
             parts.append(self._run(batch, False, [None] * len(batch), 1.0).out[-1])
+        if not parts:
+            raise InputError("there is nothing to respond to: the set is empty")
         return torch.cat(parts)
 
     def transform(self, X: Any) -> Any:
@@ -371,6 +387,7 @@ class StreamNet(Estimator, nn.Module):
         net = copy.deepcopy(self)
         generator = torch.Generator().manual_seed(0 if self.seed is None else self.seed)
         net.generator = generator
+        net._features = None
         for layer in net._layers:
             layer.reset(generator)
         if net.readout is not None:
@@ -380,12 +397,3 @@ class StreamNet(Estimator, nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_plans": {}}  # plans point at this net's own layers
-
-
-def _told_ndims(layers: Sequence[Layer]) -> Iterator[int | None]:
-    from streamhebb.layers import Flatten
-
-    for layer in layers:
-        if isinstance(layer, Flatten):
-            return
-        yield layer.sample_ndim
