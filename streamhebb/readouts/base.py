@@ -53,7 +53,7 @@ class Readout(nn.Module):
             raise ConfigError(f"{name}: classes={classes!r} names a label twice")
         self._class_buffers = buffers
         # Snapshots of a readout that has grown have more rows than a fresh one.
-        self.register_load_state_dict_pre_hook(_fit_to_snapshot)
+        self.register_load_state_dict_pre_hook(_fit_to_snapshot)  # type: ignore[no-untyped-call]
 
     @property
     def labels(self) -> tuple[Label, ...]:
