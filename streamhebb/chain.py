@@ -24,6 +24,22 @@ def trace_shapes(layers: Sequence[Layer], names: Sequence[str], shape: Shape) ->
     return shapes
 
 
+def sample_ndim(layers: Sequence[Layer]) -> int | None:
+    """Dimensions of one sample, as the first layer that can tell says; ``None`` if none can.
+
+    Example:
+        >>> from streamhebb.layers import Dense, ReLU
+        >>> sample_ndim([ReLU(), Dense(4, 3)])
+        1
+    """
+    for layer in layers:
+        if isinstance(layer, Flatten):  # what comes after it says nothing about what comes before
+            return None
+        if layer.sample_ndim is not None:
+            return layer.sample_ndim
+    return None
+
+
 def stages(layers: Sequence[Layer]) -> list[range]:
     """Split layers into stages of one plastic layer each, with what surrounds it.
 

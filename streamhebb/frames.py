@@ -1,4 +1,4 @@
-"""A net as tasks: what a scheduler is given for every sample."""
+"""What a net hands to a scheduler: one frame a sample, and the plan of tasks that fills it."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from streamhebb.schedule import Plan, Task, make_plan
 
 
 class Frame:
-    """The values of one sample, or micro-batch, on its way through a net.
-
-    Args:
-        x: the micro-batch.
-        layers: number of layers.
-        target: one label, or ``None``, a sample.
-        modulator: third factor.
-    """
+    """The values of one sample on its way through the net."""
 
     __slots__ = ("modulator", "out", "scores", "seen", "target", "told")
 
     def __init__(self, x: Tensor, layers: int, target: list[Any], modulator: Any) -> None:
         self.out: list[Any] = [x] + [None] * layers  # out[i + 1] is the output of layer i
-        self.seen: list[Any] = [None] * layers  # what layer i keeps until it learns
+        self.seen: list[Any] = [None] * layers
         self.target = target
         self.modulator = modulator
         self.scores: Tensor | None = None
         self.told: Any = None  # what the readout keeps until it learns
 
 
-def plan_net(
+Run = Callable[[Frame], None]
+Numbered = list[tuple[int, Layer]]
+
+
+def plan_step(
     layers: Sequence[Layer], names: Sequence[str], readout: Readout | None, learn: bool
 ) -> Plan:
-    """Return two tasks a stage, respond and learn, both in the stage's lane.
+    """Two tasks a stage, respond and learn, both in the stage's lane; the readout comes last.
 
-    A stage learns after it has responded, whatever the stages above it are doing. The readout is
-    a stage of its own.
+    Args:
+        layers: from input to output.
+        names: of the layers, for the tasks' names.
+        readout: what learns labels, or ``None``.
+        learn: whether anything learns.
     """
     tasks: list[Task] = []
     before: tuple[int, ...] = ()
     found = stages(layers)
     for lane, stage in enumerate(found):
-        part = [(i, layers[i]) for i in stage]
-        learners = [(i, layer) for i, layer in part if layer.learns]
         name = "+".join(names[i] for i in stage)
+        part = [(i, layers[i]) for i in stage]
         tasks.append(Task(f"respond {name}", lane, before, _respond(part, learn)))
         before = (len(tasks) - 1,)
+        learners = [(i, layer) for i, layer in part if layer.learns]
         if learn and learners:
             tasks.append(Task(f"learn {name}", lane, before, _learn(learners)))
     if readout is not None:
@@ -61,7 +61,7 @@ def plan_net(
     return make_plan(tasks)
 
 
-def _respond(part: list[tuple[int, Layer]], learn: bool) -> Callable[[Frame], None]:
+def _respond(part: Numbered, learn: bool) -> Run:
     def run(frame: Frame) -> None:
         for i, layer in part:
             if learn and layer.learns:
@@ -72,7 +72,7 @@ def _respond(part: list[tuple[int, Layer]], learn: bool) -> Callable[[Frame], No
     return run
 
 
-def _learn(part: list[tuple[int, Layer]]) -> Callable[[Frame], None]:
+def _learn(part: Numbered) -> Run:
     def run(frame: Frame) -> None:
         for i, layer in part:
             layer.learn(frame.seen[i], frame.modulator)
@@ -80,14 +80,14 @@ def _learn(part: list[tuple[int, Layer]]) -> Callable[[Frame], None]:
     return run
 
 
-def _score(readout: Readout) -> Callable[[Frame], None]:
+def _score(readout: Readout) -> Run:
     def run(frame: Frame) -> None:
         frame.scores, frame.told = readout.observe(frame.out[-1])
 
     return run
 
 
-def _learn_label(readout: Readout) -> Callable[[Frame], None]:
+def _learn_label(readout: Readout) -> Run:
     def run(frame: Frame) -> None:
         if any(label is not None for label in frame.target):
             readout.learn(frame.told, frame.target)
