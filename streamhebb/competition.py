@@ -117,7 +117,7 @@ class RankedSoftWTA:
 
     def __post_init__(self) -> None:
         require("RankedSoftWTA", "t", self.t, above=0)
-        require("RankedSoftWTA", "rank", self.rank, at_least=1)
+        require("RankedSoftWTA", "rank", self.rank, at_least=1, whole=True)
         require("RankedSoftWTA", "delta", self.delta, at_least=0)
 
     def __call__(self, drive: Tensor) -> Tensor:

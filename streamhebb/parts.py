@@ -58,8 +58,9 @@ def require(
     above: float | None = None,
     at_least: float | None = None,
     at_most: float | None = None,
+    whole: bool = False,
 ) -> None:
-    """Check that a hyperparameter is a finite number within its limits.
+    """Check that a hyperparameter is a finite number, or a whole one, within its limits.
 
     Raises:
         ConfigError: naming the owner, the value and what is allowed.
@@ -70,7 +71,7 @@ def require(
         if limit is not None
     )
     ok = (
-        isinstance(value, (int, float))
+        isinstance(value, int if whole else (int, float))
         and not isinstance(value, bool)
         and math.isfinite(value)
         and (above is None or value > above)
@@ -79,7 +80,8 @@ def require(
     )
     if not ok:
         raise ConfigError(
-            f"{owner}: {name}={value!r} is not allowed; it must be a number {allowed}".rstrip()
+            f"{owner}: {name}={value!r} is not allowed; it must be a {'whole ' * whole}number "
+            f"{allowed}".rstrip()
         )
 
 

@@ -77,8 +77,8 @@ class DenseSynapse:
     n_out: int
 
     def __post_init__(self) -> None:
-        require("Dense", "n_in", self.n_in, at_least=1)
-        require("Dense", "n_out", self.n_out, at_least=1)
+        require("Dense", "n_in", self.n_in, at_least=1, whole=True)
+        require("Dense", "n_out", self.n_out, at_least=1, whole=True)
 
     @property
     def groups(self) -> int:
@@ -142,8 +142,8 @@ class ConvSynapse:
 
     def __post_init__(self) -> None:
         for name in ("n_in", "n_out", "kernel_size", "stride", "dilation", "groups"):
-            require("Conv2d", name, getattr(self, name), at_least=1)
-        require("Conv2d", "padding", self.padding, at_least=0)
+            require("Conv2d", name, getattr(self, name), at_least=1, whole=True)
+        require("Conv2d", "padding", self.padding, at_least=0, whole=True)
         require_choice("Conv2d", "padding_mode", self.padding_mode, ("reflect", "zeros"))
         if self.n_in % self.groups or self.n_out % self.groups:
             raise ConfigError(

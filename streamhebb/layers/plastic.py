@@ -80,10 +80,10 @@ class PlasticLayer(Layer):
     ) -> None:
         super().__init__()
         require(type(self).__name__, "norm_p", norm_p, at_least=1)
-        if trained is not None and not 1 <= trained <= synapse.n_out:
+        if trained is not None and (type(trained) is not int or not 1 <= trained <= synapse.n_out):
             raise ConfigError(
-                f"{type(self).__name__}: trained={trained} is not allowed; it must be between 1 "
-                f"and n_out={synapse.n_out}, or None for all"
+                f"{type(self).__name__}: trained={trained!r} is not allowed; it must be a whole "
+                f"number between 1 and n_out={synapse.n_out}, or None for all"
             )
         self.synapse = synapse
         self.rule = SoftHebb() if rule is None else rule
