@@ -37,6 +37,8 @@ class PriorBias:
 
     def __post_init__(self) -> None:
         require("PriorBias", "t", self.t, above=0)
+        if self.gain is not None:
+            require("PriorBias", "gain", self.gain, at_least=0)
         require_choice("PriorBias", "function", self.function, ("exp", "relu"))
 
     def init(self, n_out: int) -> Tensor:
