@@ -94,3 +94,20 @@ def require_choice(owner: str, name: str, value: object, allowed: tuple[object, 
     if value not in allowed:
         choices = ", ".join(repr(item) for item in allowed)
         raise ConfigError(f"{owner}: {name}={value!r} is not allowed; choose one of {choices}")
+
+
+def require_part(owner: str, name: str, value: object, example: str) -> None:
+    """Check that a setting is a part: an instance of a dataclass, not its class nor its name.
+
+    Raises:
+        ConfigError: naming the owner, the value and an example of what is allowed.
+    """
+    if isinstance(value, type):
+        raise ConfigError(
+            f"{owner}: {name}={value.__name__} is a class; write {name}={value.__name__}()"
+        )
+    if not dataclasses.is_dataclass(value):
+        raise ConfigError(
+            f"{owner}: {name}={value!r} is not allowed; it must be a part (a frozen dataclass), "
+            f"for example {name}={example}"
+        )
