@@ -5,8 +5,8 @@ from __future__ import annotations
 from streamhebb.errors import ConfigError
 from streamhebb.parts import require, require_choice
 
-_MANY = (0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9)
-_FEW = (0.5, 0.75)
+_MANY: tuple[float, ...] = (0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9)
+_FEW: tuple[float, ...] = (0.5, 0.75)
 
 
 def halving_epochs(epochs: int, style: str = "full") -> tuple[int, ...]:
@@ -38,8 +38,10 @@ def halving_epochs(epochs: int, style: str = "full") -> tuple[int, ...]:
     require_choice("halving_epochs", "style", style, ("full", "demo"))
     if style == "demo" or epochs >= 50:
         shares = _MANY
+    elif epochs >= 20:
+        shares = _FEW
     else:
-        shares = _FEW if epochs >= 20 else ()
+        shares = ()
     return tuple(int(epochs * share) for share in shares)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
-from typing import Any
+from typing import cast
+
+from torch import Tensor
 
 from streamhebb.errors import SourceError
 from streamhebb.layers import (
@@ -18,7 +21,7 @@ from streamhebb.layers import (
 )
 from streamhebb.layers.plastic import PlasticLayer
 from streamhebb.net import StreamNet
-from streamhebb.values import Shape
+from streamhebb.values import Shape, StepResult
 from streamhebb.verify.cases import Case
 from streamhebb.verify.compare import Comparison, rate_slack
 from streamhebb.verify.functions import activation, output_limit
@@ -62,22 +65,25 @@ def replay_block(case: Case, comparison: Comparison) -> None:
     net = StreamNet(*layers, seed=None, input_shape=shape).to(comparison.dtype)
     plastic = next(layer for layer in layers if isinstance(layer, PlasticLayer))
     norms = [layer for layer in layers if isinstance(layer, BatchNorm)]
-    last = any(isinstance(layer, Winner) for layer in layers)
+    one_hot = any(isinstance(layer, Winner) for layer in layers)
     limit = max(output_limit(layer) for layer in layers)
     for step in range(steps):
-        found = net.step(comparison.tensor(x[step])).scores
-        assert found is not None  # a net without a readout gives its last output
-        out = found.movedim(1, -1) if last else found
+        out = _output(net.step(comparison.tensor(x[step])), one_hot)
         comparison.check(f"train_out{step}", out, limit=limit)
         comparison.check(f"w{step + 1}", plastic.kernel)
         for n, norm in enumerate(norms):
             comparison.check(f"bn{n}_mean{step}", norm.mean)
             comparison.check(f"bn{n}_var{step}", norm.var)
-    found = net.respond(comparison.tensor(x[steps])).scores
-    assert found is not None
-    comparison.check("eval_out", found.movedim(1, -1) if last else found, limit=limit)
+    out = _output(net.respond(comparison.tensor(x[steps])), one_hot)
+    comparison.check("eval_out", out, limit=limit)
     slack = rate_slack(plastic.rate, plastic.radius())
     comparison.check("lr_after", plastic.current_rate(), floor=float(settings["lr"]), slack=slack)
+
+
+def _output(result: StepResult, one_hot: bool) -> Tensor:
+    """Return what the last layer gave; the reference puts channels last in a one-hot."""
+    out = cast("Tensor", result.scores)  # never None without a readout
+    return out.movedim(1, -1) if one_hot else out
 
 
 def _steps(case: Case) -> int:
@@ -103,19 +109,16 @@ def _settings(case: Case) -> Settings:
     return Settings.of(values, case["w0"].ndim)
 
 
-def _layers(case: Case, settings: Settings, weight: Any, shape: Shape) -> list[Layer]:
+def _layers(case: Case, settings: Settings, weight: Tensor, shape: Shape) -> list[Layer]:
     """The published order, whatever order it is written in."""
     operations = str(case.meta.get("op") or "")
     flatten = "flatten" in operations
-    features = 1
-    for side in shape:
-        features *= side
     layers: list[Layer] = []
     if "batchnorm2d" in operations:
         layers.append(BatchNorm(shape[0]))
     if flatten:
         layers.append(Flatten())
-    n_in = features if flatten else shape[0]
+    n_in = math.prod(shape) if flatten else shape[0]
     if "batchnorm1d" in operations:
         layers.append(BatchNorm(n_in))
     if "max" in operations:
@@ -123,10 +126,8 @@ def _layers(case: Case, settings: Settings, weight: Any, shape: Shape) -> list[L
     if "normnorm" in operations:
         layers.append(L2Norm())
     layers.append(settings.build(weight, n_in))
-    if act := case.meta.get("act"):
-        found = activation(str(act))
-        assert found is not None  # missing() has looked
-        layers.append(found)
+    if (act := activation(str(case.meta.get("act")))) is not None:
+        layers.append(act)
     if case.meta.get("bn"):
         layers.append(BatchNorm(weight.shape[0]))
     if pool := _POOL.match(str(case.meta.get("pool") or "")):

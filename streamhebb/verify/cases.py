@@ -87,7 +87,7 @@ def read_case(path: Path) -> Case:
             arrays = {key: np.asarray(archive[key]) for key in archive.files}
     except SourceError:
         raise
-    except Exception as error:  # noqa: BLE001 - a damaged archive can fail in any way
+    except Exception as error:  # a damaged archive can fail in any way
         raise SourceError(f"cannot be read ({type(error).__name__}: {error})") from error
     meta = arrays.pop("meta", None)
     if meta is None:

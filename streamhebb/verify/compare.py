@@ -84,6 +84,9 @@ class Comparison:
     Args:
         case: the reference.
         precision: ``"float32"`` or ``"float64"``.
+
+    Attributes:
+        skip_nan: leave out arrays in which the reference has NaN; a failure otherwise.
     """
 
     def __init__(self, case: Case, precision: str) -> None:
@@ -93,6 +96,7 @@ class Comparison:
         self.differences: list[Difference] = []
         self.seen: set[str] = set()
         self.notes: list[str] = []
+        self.skip_nan = False
 
     def used(self, *keys: str) -> None:
         """Mark arrays that went in, so that they do not count as left out."""
@@ -138,15 +142,16 @@ class Comparison:
         reference = self.case[name].astype(np.float64)
         mine = plain(ours)
         if reference.shape != mine.shape:
-            raise SourceError(
-                f"{name} has shape {reference.shape}; the library gives {mine.shape}"
-            )
+            raise SourceError(f"{name} has shape {reference.shape}; the library gives {mine.shape}")
         if nan:
             reference = np.where(np.isnan(reference), 0.0, reference)
-        if not wide:
-            apart = mine - reference
-            mine = reference + np.sign(apart) * np.maximum(np.abs(apart) - slack, 0)
-        self.add(name, relative(mine, reference, floor), LIMIT_TWIN if wide else limit)
+        elif self.skip_nan and np.isnan(reference).any():
+            return
+        with np.errstate(all="ignore"):  # infinite values are a difference, not a warning
+            if not wide:
+                apart = mine - reference
+                mine = reference + np.sign(apart) * np.maximum(np.abs(apart) - slack, 0)
+            self.add(name, relative(mine, reference, floor), LIMIT_TWIN if wide else limit)
 
     @property
     def worst(self) -> Difference | None:

@@ -41,7 +41,7 @@ _NEEDED = ("images_u8", "eval_images_u8", "eval_features", "eval_logits")
 
 def is_demo(case: Case) -> bool:
     """Whether the case is about the whole demo network."""
-    return any(re.match(r"(images_u8|conv\d+_(w0|w_after|norms_after))", key) for key in case.arrays)
+    return any(re.match(r"images_u8|conv\d+_(w0|w_after|norms_after)", key) for key in case.arrays)
 
 
 def replay_demo(case: Case, comparison: Comparison) -> None:
@@ -117,7 +117,8 @@ def _at(values: Array, index: Array) -> Array:
         SourceError: for an index beyond the last one.
     """
     flat = np.asarray(values).reshape(-1)
-    if index.dtype.kind not in "iu" or not index.size or index.min() < 0 or index.max() >= flat.size:
+    whole = index.dtype.kind in "iu" and index.size
+    if not whole or index.min() < 0 or index.max() >= flat.size:
         raise SourceError(f"indices must be whole numbers from 0 to {flat.size - 1}")
     return flat[index]
 
@@ -169,9 +170,7 @@ def _set_readout(net: StreamNet, weight: Tensor, bias: Tensor) -> None:
     readout.bias.copy_(bias)
 
 
-def _compare_demo(
-    case: Case, comparison: Comparison, net: StreamNet, convs: list[Conv2d]
-) -> None:
+def _compare_demo(case: Case, comparison: Comparison, net: StreamNet, convs: list[Conv2d]) -> None:
     for n, conv in enumerate(convs, 1):
         kernel = conv.kernel
         comparison.check(f"conv{n}_w_after", kernel)

@@ -12,7 +12,7 @@ import torch
 
 from streamhebb.errors import ConfigError, SourceError
 from streamhebb.parts import require_choice
-from streamhebb.verify import blocks, demo, functions, layers
+from streamhebb.verify import blocks, demo, functions, layers, weights
 from streamhebb.verify.cases import (
     FAILED,
     NOT_SUPPORTED,
@@ -56,7 +56,7 @@ _KINDS = (
     ),
     _Kind(blocks.is_block, blocks.missing, blocks.replay_block),
     _Kind(demo.is_demo, _nothing, demo.replay_demo),
-    _Kind(functions.is_weights, _nothing, functions.replay_weights),
+    _Kind(weights.is_weights, _nothing, weights.replay_weights),
     _Kind(functions.is_schedules, _nothing, functions.replay_schedules),
     _Kind(functions.is_activations, _nothing, functions.replay_activations),
     _Kind(layers.is_layer, layers.missing, layers.replay),
@@ -95,8 +95,8 @@ def verify_folder(
     files = sorted(file for file in folder.iterdir() if file.suffix == ".npz")
     chosen = [file for file in files if fnmatch.fnmatchcase(file.stem, pattern)]
     if not chosen:
-        found = f"{len(files)} reference vectors (*.npz)" if files else "no reference vector (*.npz)"
-        raise SourceError(f"{folder} holds {found}, and none is called {pattern!r}")
+        found = f"{len(files)} files *.npz, but none is called {pattern!r}" if files else "no *.npz"
+        raise SourceError(f"{folder} holds {found}; give a folder of reference vectors")
     results = []
     for file in chosen:
         results.append(_verify_file(file, precisions))

@@ -1,20 +1,18 @@
-"""Replays what has no weights of its own: activations, schedules and first weights."""
+"""Replays what has no weights of its own: activations and schedules."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from streamhebb.competition import HardWTA, ShareWTA, SoftWTA
 from streamhebb.errors import SourceError
 from streamhebb.evaluate.losses import power_loss
 from streamhebb.evaluate.schedule import halving_rate
-from streamhebb.init import Negative, Normal, Positive, Uniform
 from streamhebb.layers import (
     Dense,
     Exp,
@@ -31,7 +29,7 @@ from streamhebb.layers import (
 )
 from streamhebb.rates import NormRate
 from streamhebb.verify.cases import Array, Case
-from streamhebb.verify.compare import LIMIT, LIMIT_TWIN, LOOSE, Comparison, plain, rate_slack
+from streamhebb.verify.compare import LIMIT, LIMIT_TWIN, LOOSE, Comparison, rate_slack
 from streamhebb.verify.settings import schedule
 
 _ACTIVATIONS: Mapping[str, Callable[[float], Layer]] = {
@@ -144,7 +142,7 @@ def replay_schedules(case: Case, comparison: Comparison) -> None:
             _check_schedule(comparison, key, _settings_of(settings, key))
         elif found := re.match(r"classifier_(demo|full)_(\d+)$", key):
             values = _settings_of(settings, key)
-            epochs = int(values.get("nb_epochs", found[2]))
+            epochs = int(values.get("nb_epochs") or found[2])
             lr = float(values.get("lr", 0.001))
             rates = [halving_rate(lr, epoch, epochs, found[1]) for epoch in range(epochs)]
             comparison.check(key, rates, limit=LIMIT_TWIN)
@@ -179,72 +177,3 @@ def _check_norm_rate(
     layer.set_weight(w)
     slack = rate_slack(layer.rate, layer.radius())
     comparison.check(key, layer.current_rate(), slack=slack)
-
-
-# -- first weights -------------------------------------------------------------------------------
-
-
-def is_weights(case: Case) -> bool:
-    """Whether the case is about the draws of first weights."""
-    return "torch_manual_seed" in case.meta
-
-
-def replay_weights(case: Case, comparison: Comparison) -> None:
-    """Draw first weights from the reference's random numbers.
-
-    The library scales by the radius that is wanted and knows no offset; the reference was given
-    a range and an offset. So the radius that means this range is asked for, and the offset is
-    added here.
-    """
-    seed = case.meta["torch_manual_seed"]
-    scale = float(case.meta.get("weight_range", 1.0))
-    offset = float(case.meta.get("weight_offset", 0.0))
-    with torch.random.fork_rng(devices=[]):
-        for key in ("positive", "negative", "normal", "zero_mean"):
-            if key in case:
-                torch.manual_seed(seed)
-                _check_draw(comparison, key, scale, offset)
-        for key in sorted(case.arrays):
-            if found := re.match(r"demo_conv_\d+_\d+_k\d+$", key):
-                torch.manual_seed(seed)
-                comparison.check(found[0], Normal(25.0).draw(case[key].shape, 2.0, None))
-        if "demo_conv1_first" in case:
-            torch.manual_seed(seed)
-            _check_demo(comparison)
-
-
-def _check_draw(comparison: Comparison, key: str, scale: float, offset: float) -> None:
-    shape = comparison.case[key].shape
-    fan_in = math.prod(shape[1:])
-    uniform = scale * math.sqrt(fan_in / 3)  # the radius of weights of this range
-    if key == "normal":
-        drawn = Normal(scale * math.sqrt(fan_in)).draw(shape, 2.0, None) + offset
-    elif key == "positive":
-        drawn = Positive(uniform).draw(shape, 2.0, None) + offset
-    elif key == "negative":
-        drawn = Negative(uniform).draw(shape, 2.0, None) + offset
-    else:
-        # Published: 2 U + offset, of mean 1, whatever the range. Ours: range (2 U - 1).
-        drawn = Uniform(uniform).draw(shape, 2.0, None) / scale + 1 + offset
-        comparison.notes.append(
-            "zero_mean: ours has mean 0 and keeps its range, the published one has mean 1 and "
-            "ignores it; compared after undoing that"
-        )
-    comparison.check(key, drawn)
-
-
-def _check_demo(comparison: Comparison) -> None:
-    """Draw the demo network: convolutions, then the stock readout, then its positive weights."""
-    shapes = ((96, 3, 5, 5), (384, 96, 3, 3), (1536, 384, 3, 3))
-    for number, shape in enumerate(shapes, 1):
-        _check_sample(comparison, f"demo_conv{number}", Normal(25.0).draw(shape, 2.0, None))
-    stock = nn.Linear(24576, 10)
-    comparison.check("demo_classifier_bias", stock.bias)
-    _check_sample(comparison, "demo_classifier", Positive(10.0).draw((10, 24576), 2.0, None))
-
-
-def _check_sample(comparison: Comparison, name: str, drawn: Tensor) -> None:
-    flat = drawn.flatten(1)
-    comparison.check(f"{name}_first", flat[:2, :20])
-    wide = plain(flat)
-    comparison.check(f"{name}_mean_std", [wide.mean(), wide.std()], floor=1.0)

@@ -38,10 +38,17 @@ _COMMON: dict[str, Any] = {
     "g": 1,
     "pad": "reflect",
 }
-_DENSE = {"softness": "soft", "lr": 0.05, "power": 0.2, "t": 10.0, "delta": 0.1}
+_DENSE: dict[str, Any] = {"softness": "soft", "lr": 0.05, "power": 0.2, "t": 10.0, "delta": 0.1}
 _DENSE |= {"speed": 0.4, "div": 100.0}
-_CONV = {"lr": 0.009, "power": 0.75, "t": 96.0, "delta": 2.0, "speed": 7.0, "div": 96.0}
-_DEMO = {"softness": "softkrotov", "power": 0.5}
+_CONV: dict[str, Any] = {
+    "lr": 0.009,
+    "power": 0.75,
+    "t": 96.0,
+    "delta": 2.0,
+    "speed": 7.0,
+    "div": 96.0,
+}
+_DEMO: dict[str, Any] = {"softness": "softkrotov", "power": 0.5}
 
 # The long names of the published layer settings, in terms of the short ones above.
 _LONG = {
@@ -112,16 +119,18 @@ class Settings:
         arch = "CNN" if conv else "MLP"
         if meta.get("arch", arch) != arch:
             raise SourceError(f"meta says arch={meta['arch']!r}, but w0 is that of a {arch}")
-        values = _COMMON | (_CONV if conv else _DENSE)
+        values: dict[str, Any] = _COMMON | (_CONV if conv else _DENSE)
         if str(meta.get("source", "")).startswith("demo"):
             values |= _DEMO
         values |= {name: meta[name] for name in values.keys() | {"softness"} if name in meta}
         if "softness" not in values:
             raise SourceError("meta has no softness, which names the rule")
         for name, value in values.items():
-            if name not in _NO_NUMBER and not _is_number(value):
+            if name in _NO_NUMBER:
+                continue
+            if not _is_number(value):
                 raise SourceError(f"meta says {name}={value!r}; a number is needed")
-            if name in _WHOLE and value != int(value):
+            if name in _WHOLE and not float(value).is_integer():
                 raise SourceError(f"meta says {name}={value!r}; a whole number is needed")
         return cls(values, conv)
 
@@ -259,7 +268,5 @@ def schedule(values: Mapping[str, Any]) -> Rate:
     return ExponentialDecay(lr, steps, values["speed"], values["div"])
 
 
-def _is_number(value: object) -> bool:
-    return (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    )
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
