@@ -40,6 +40,14 @@ def apply_function(name: str, drive: Tensor) -> Tensor:
     raise AssertionError(name)  # names are checked at construction
 
 
+def _reverse_losers(share: Tensor, drive: Tensor) -> Tensor:
+    """Change, in place, the sign of every share but the winner's."""
+    # The winner is taken from the drive itself: shares may tie after rounding.
+    winner = drive.argmax(-1, keepdim=True)
+    won = share.gather(-1, winner)
+    return share.neg_().scatter_(-1, winner, won)
+
+
 @dataclass(frozen=True)
 class Independent:
     """No competition: each neuron's factor is a function of its own drive.
@@ -89,12 +97,7 @@ class SoftWTA:
     def __call__(self, drive: Tensor) -> Tensor:
         """Return signed softmax shares."""
         share = torch.softmax(drive * self.t, -1)
-        if not self.anti_hebbian:
-            return share
-        # The winner is taken from the drive itself: shares may tie after rounding.
-        winner = drive.argmax(-1, keepdim=True)
-        won = share.gather(-1, winner)
-        return share.neg_().scatter_(-1, winner, won)
+        return _reverse_losers(share, drive) if self.anti_hebbian else share
 
 
 @dataclass(frozen=True)
@@ -144,26 +147,31 @@ class RankedSoftWTA:
 class ShareWTA:
     r"""Competition by share of a non-negative function instead of the softmax.
 
-    $$y_j = f(u_j) \Big/ \sum_k f(u_k)$$
+    $$S_j = f(u_j) \Big/ \sum_k f(u_k), \qquad
+      y_j = S_j \;\text{ or, anti-Hebbian, }\; y_j = \begin{cases} S_j & j = \arg\max u \\
+      -S_j & \text{else} \end{cases}$$
 
     A competition in which the sum is 0 is left undivided: 0 for everybody, where nobody is active.
     The published code divides 0 by 0 there and writes NaN into the weights.
 
     Args:
         function: ``"relu"``, ``"repu"`` (power 15), ``"sigmoid"`` or ``"tanh"``.
+        anti_hebbian: losers learn with the sign reversed.
     """
 
     function: str = "relu"
+    anti_hebbian: bool = False
 
     def __post_init__(self) -> None:
         allowed = ("relu", "repu", "sigmoid", "tanh")
         require_choice("ShareWTA", "function", self.function, allowed)
 
     def __call__(self, drive: Tensor) -> Tensor:
-        """Return each neuron's share."""
+        """Return each neuron's share, signed if the losers are anti-Hebbian."""
         value = apply_function(self.function, drive)
         total = value.sum(-1, keepdim=True)
-        return value / total.masked_fill(total == 0, 1)
+        share = value / total.masked_fill(total == 0, 1)
+        return _reverse_losers(share, drive) if self.anti_hebbian else share
 
 
 @dataclass(frozen=True)
