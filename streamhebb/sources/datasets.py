@@ -1,0 +1,249 @@
+"""The built-in data sets. Each function reads one split into an :class:`ArraySource`.
+
+Data are looked for in ``STREAMHEBB_DATA``, then in the cache folder, and are downloaded into the
+cache folder through torchvision if neither has them and ``download`` is allowed. Labels are whole
+numbers; ``class_names`` tells their meaning.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from streamhebb.errors import ConfigError, SourceError
+from streamhebb.sources import _find, _torchvision
+from streamhebb.sources._download import download_into_cache
+from streamhebb.sources._idx import read_idx
+from streamhebb.sources._late import late
+from streamhebb.sources._sheets import read_sheets
+from streamhebb.sources.arrays import ArraySource
+
+FASHION_NAMES = (
+    "t-shirt/top", "trouser", "pullover", "dress", "coat",
+    "sandal", "shirt", "sneaker", "bag", "ankle boot",
+)  # fmt: skip
+CIFAR10_NAMES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+
+_DIGITS_TEST = 360
+_DIGITS_SEED = 1797
+
+
+def digits(
+    split: str = "all",
+    *,
+    seed: int | None = None,
+    epochs: int = 1,
+    start: int = 0,
+    limit: int | None = None,
+) -> ArraySource:
+    """scikit-learn's 1,797 handwritten digits, 8 x 8 grey; needs no network and no files.
+
+    Args:
+        split: ``"all"`` (the default: a stream tests every sample before it learns from it), or
+            ``"train"`` (1,437) and ``"test"`` (360), drawn once by a fixed seed.
+        seed: of the order; ``None`` keeps the stored order.
+        epochs: passes over the split.
+        start: samples of the stream to skip.
+        limit: length of the whole stream, ``None`` for all of it.
+
+    Raises:
+        ConfigError: unknown split.
+        MissingExtraError: scikit-learn is not installed.
+
+    Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits (UCI, 1998),
+    doi:10.24432/C50P49.
+
+    Example:
+        >>> digits().shape
+        (1, 8, 8)
+    """
+    _check_split("digits", split, ("all", "train", "test"))
+    bunch = late("sklearn.datasets", "the digits data set", "data").load_digits()
+    rows = np.arange(len(bunch.target))
+    if split != "all":
+        mixed = np.random.RandomState(_DIGITS_SEED).permutation(len(rows))
+        rows = np.sort(mixed[:_DIGITS_TEST] if split == "test" else mixed[_DIGITS_TEST:])
+    return ArraySource(
+        (bunch.images[rows] / 16.0).astype(np.float32),
+        bunch.target[rows],
+        name="digits" if split == "all" else f"digits/{split}",
+        classes=range(10),
+        shape=(1, 8, 8),
+        seed=seed, epochs=epochs, start=start, limit=limit,
+    )  # fmt: skip
+
+
+def mnist(
+    split: str = "train",
+    *,
+    seed: int | None = None,
+    epochs: int = 1,
+    start: int = 0,
+    limit: int | None = None,
+    download: bool = True,
+) -> ArraySource:
+    """MNIST: handwritten digits, 28 x 28 grey, 60,000 for training and 10,000 for testing.
+
+    Args:
+        split: ``"train"`` or ``"test"``.
+        seed: of the order; ``None`` keeps the stored order.
+        epochs: passes over the split.
+        start: samples of the stream to skip.
+        limit: length of the whole stream, ``None`` for all of it.
+        download: fetch it into the cache folder if it is nowhere.
+
+    Raises:
+        SourceError: missing, truncated or corrupt; names the file and what to put where.
+        MissingExtraError: it has to be downloaded and torchvision is not installed.
+
+    Source: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner (1998), doi:10.1109/5.726791.
+    """
+    x, y = _idx("mnist", split, download)
+    return ArraySource(
+        x, y, name=f"mnist/{split}", classes=range(10), shape=(1, 28, 28),
+        seed=seed, epochs=epochs, start=start, limit=limit,
+    )  # fmt: skip
+
+
+def fashion_mnist(
+    split: str = "train",
+    *,
+    seed: int | None = None,
+    epochs: int = 1,
+    start: int = 0,
+    limit: int | None = None,
+    download: bool = True,
+) -> ArraySource:
+    """Fashion-MNIST: pieces of clothing, 28 x 28 grey, 60,000 for training, 10,000 for testing.
+
+    Arguments and errors as in :func:`mnist`.
+
+    Source: H. Xiao, K. Rasul, R. Vollgraf (2017), arXiv:1708.07747.
+    """
+    x, y = _idx("fashion-mnist", split, download)
+    return ArraySource(
+        x, y, name=f"fashion-mnist/{split}", classes=range(10), shape=(1, 28, 28),
+        class_names=FASHION_NAMES, seed=seed, epochs=epochs, start=start, limit=limit,
+    )  # fmt: skip
+
+
+def cifar10(
+    split: str = "train",
+    *,
+    seed: int | None = None,
+    epochs: int = 1,
+    start: int = 0,
+    limit: int | None = None,
+    download: bool = True,
+    exact: bool = False,
+) -> ArraySource:
+    """CIFAR-10: small photographs, 32 x 32 RGB, 50,000 for training and 10,000 for testing.
+
+    Read from torchvision's ``cifar-10-batches-py`` if there, else from WebP sheets in ``cifar10``.
+
+    Args:
+        split: ``"train"`` or ``"test"``.
+        seed: of the order; ``None`` keeps the stored order.
+        epochs: passes over the split.
+        start: samples of the stream to skip.
+        limit: length of the whole stream, ``None`` for all of it.
+        download: fetch it into the cache folder if it is nowhere.
+        exact: leave out the few pictures of the sheets whose pixels are not the original ones
+            (76 of the training set, 20 of the test set); nothing is left out of the batches.
+
+    Raises:
+        SourceError: missing, truncated or corrupt; names the file and what to put where.
+        MissingExtraError: torchvision (for the batches) or Pillow (for the sheets) is missing.
+
+    Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009).
+    """
+    _check_split("cifar10", split, ("train", "test"))
+    sheets = _find.sheets_folder()
+    if _find.batch_root("cifar10") is None and sheets is not None:
+        x, y = read_sheets(sheets, split, exact)
+    else:
+        x, y, _ = _batches("cifar10", split, download)
+    return ArraySource(
+        x, y, name=f"cifar10/{split}", classes=range(10), class_names=CIFAR10_NAMES,
+        seed=seed, epochs=epochs, start=start, limit=limit,
+    )  # fmt: skip
+
+
+def cifar100(
+    split: str = "train",
+    *,
+    seed: int | None = None,
+    epochs: int = 1,
+    start: int = 0,
+    limit: int | None = None,
+    download: bool = True,
+) -> ArraySource:
+    """CIFAR-100: small photographs of 100 kinds, 32 x 32 RGB, 50,000 and 10,000.
+
+    Arguments, errors and source as in :func:`cifar10`.
+    """
+    _check_split("cifar100", split, ("train", "test"))
+    x, y, names = _batches("cifar100", split, download)
+    return ArraySource(
+        x, y, name=f"cifar100/{split}", classes=range(100), class_names=names,
+        seed=seed, epochs=epochs, start=start, limit=limit,
+    )  # fmt: skip
+
+
+def _check_split(name: str, split: str, allowed: tuple[str, ...]) -> None:
+    if split not in allowed:
+        raise ConfigError(f"{name} has no split {split!r}; there are {', '.join(allowed)}")
+
+
+def _missing(name: str) -> SourceError:
+    return SourceError(f"{name} was not found: {_find.wanted(name)}")
+
+
+def _idx(name: str, split: str, download: bool) -> tuple[Any, Any]:
+    _check_split(name, split, ("train", "test"))
+    files = _find.idx_files(name, split)
+    if files is None:
+        if not download:
+            raise _missing(name)
+        download_into_cache(name)
+        files = _find.idx_files(name, split)
+        if files is None:
+            raise _missing(name)
+    x, y = read_idx(files[0], 3), read_idx(files[1], 1)
+    if x.shape[1:] != (28, 28):
+        raise SourceError(
+            f"{files[0]} holds pictures of {x.shape[1:]}, not (28, 28): fetch it again"
+        )
+    if len(x) != len(y):
+        raise SourceError(
+            f"{files[0]} holds {len(x)} pictures, {files[1].name} {len(y)} labels: "
+            "they do not belong together, fetch both again"
+        )
+    if y.max() > 9:
+        raise SourceError(
+            f"{files[1]} holds the label {y.max()}, allowed are 0 to 9: fetch it again"
+        )
+    return x, y
+
+
+def _batches(name: str, split: str, download: bool) -> tuple[Any, Any, Any]:
+    root = _find.batch_root(name)
+    if root is None:
+        if not download:
+            raise _missing(name)
+        download_into_cache(name)
+        root = _find.cache_folder()
+    kind = {"cifar10": "CIFAR10", "cifar100": "CIFAR100"}[name]
+    datasets = _torchvision.datasets(f"reading {name} from {root / _find.BATCH_FOLDERS[name]}")
+    try:
+        # torchvision compares the md5 of every file before it opens one.
+        data = getattr(datasets, kind)(str(root), train=split == "train", download=False)
+    except (RuntimeError, OSError) as error:
+        raise SourceError(
+            f"{root / _find.BATCH_FOLDERS[name]} is incomplete or damaged ({error}): delete it; "
+            f"then {_find.wanted(name)}"
+        ) from error
+    return np.ascontiguousarray(data.data.transpose(0, 3, 1, 2)), data.targets, data.classes
