@@ -31,6 +31,7 @@ from streamhebb.rates import ConstantRate, ExponentialDecay, LinearDecay, NormRa
 from streamhebb.readouts import Readout, RLSReadout, SoftmaxReadout
 from streamhebb.rules import Delta, Hebb, Oja, SoftHebb
 from streamhebb.scaling import LayerMax, NeuronMax, NeuronRMS, NoScaling
+from streamhebb.spec import build, load
 from streamhebb.values import Activity, LocalUpdate, Outer, Sample, StepResult
 
 # River asks isinstance(model, Classifier); a net has all its verbs without inheriting from it.
@@ -87,4 +88,6 @@ __all__ = [
     "Triangle",
     "Uniform",
     "Winner",
+    "build",
+    "load",
 ]
