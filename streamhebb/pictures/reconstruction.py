@@ -1,0 +1,160 @@
+"""What a layer has kept of its input: the input rebuilt from the winners alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn import functional as F
+
+from streamhebb.errors import ConfigError
+from streamhebb.pictures.style import INK, as_array, new_figure
+
+Array = np.ndarray[Any, Any]
+
+
+def reconstruct(
+    drive: Tensor,
+    kernel: Tensor,
+    shape: Sequence[int],
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+) -> Tensor:
+    r"""Rebuild the input of a layer from the winner of each competition.
+
+    Each window is replaced by its projection onto the winner's weights, and windows that overlap
+    are averaged:
+
+    $$\hat x = \frac{u_j}{\lVert w_j \rVert^2}\, w_j, \qquad j = \arg\max_k u_k$$
+
+    Args:
+        drive: the layer's weighted input of one sample, ``(n_out,)`` or ``(n_out, OH, OW)``.
+        kernel: its weights, ``(n_out, n_in)`` or ``(n_out, C, k, k)``.
+        shape: shape of the input, ``(n_in,)`` or ``(C, H, W)``.
+        stride: of a convolution.
+        padding: of a convolution.
+        dilation: of a convolution.
+
+    Returns:
+        Shape ``shape``; pixels that no window covers are 0.
+
+    Raises:
+        ConfigError: if drive, kernel and shape do not fit together.
+
+    Example:
+        >>> x = torch.tensor([3.0, 4.0])
+        >>> reconstruct(torch.stack([x @ x, x[0]]), torch.stack([x, torch.zeros(2)]), (2,))
+        tensor([3., 4.])
+    """
+    fits = len(drive) == len(kernel) and (drive.ndim, kernel.ndim) in ((1, 2), (3, 4))
+    if not fits or kernel.shape[1] != shape[0]:
+        raise ConfigError(
+            f"reconstruct: a drive of shape {tuple(drive.shape)} and weights of shape "
+            f"{tuple(kernel.shape)} do not belong to one layer with input {tuple(shape)}"
+        )
+    winner = drive.argmax(0, keepdim=True)
+    code = torch.zeros_like(drive).scatter_(0, winner, drive.gather(0, winner))
+    norm = kernel.flatten(1).square().sum(1).clamp_min(1e-12)
+    scaled = kernel / norm.view(-1, *[1] * (kernel.ndim - 1))
+    if drive.ndim == 1:
+        return code @ scaled
+    place = {"stride": stride, "padding": padding, "dilation": dilation}
+    height, width = shape[1:]
+    made = _transposed(code[None], scaled, (height, width), place)
+    times = _transposed(
+        torch.ones_like(code[None, :1]), torch.ones_like(kernel[:1, :1]), (height, width), place
+    )
+    return (made / times.clamp_min(1))[0]
+
+
+def _transposed(
+    code: Tensor, kernel: Tensor, size: tuple[int, int], place: dict[str, int]
+) -> Tensor:
+    """Transposed convolution onto a picture of the given size."""
+    reach = place["dilation"] * (kernel.shape[-1] - 1) + 1
+    sides = code.shape[2:]
+    missing = [
+        want - ((have - 1) * place["stride"] - 2 * place["padding"] + reach)
+        for want, have in zip(size, sides, strict=True)
+    ]
+    # Pixels beyond the last window; torch refuses more of them than a stride.
+    made = F.conv_transpose2d(code, kernel, **place)  # type: ignore[arg-type]
+    return F.pad(made, (0, missing[1], 0, missing[0]))
+
+
+def reconstructions(
+    rows: Sequence[tuple[str, Sequence[Any]]],
+    samples: Sequence[int],
+    *,
+    title: str = "Reconstruction from the winners",
+    note: str = "",
+) -> Figure:
+    """Draw pictures in rows, one column a point of time: the input, and what was rebuilt of it.
+
+    Pictures that are not the input are matched to it in brightness and contrast (per channel),
+    because a layer sees its input normalised.
+
+    Args:
+        rows: label and pictures ``(C, H, W)`` of each row; the first row is the input.
+        samples: number of the sample of each column.
+        title: title of the picture.
+        note: how to read it.
+
+    Raises:
+        ConfigError: if there is nothing to draw, or a row has another number of pictures.
+
+    Example:
+        >>> frames = [torch.rand(3, 8, 8), torch.rand(3, 8, 8)]
+        >>> figure = reconstructions([("input", frames), ("rebuilt", frames)], [1, 2])
+    """
+    if not rows or not samples or any(len(pictures) != len(samples) for _, pictures in rows):
+        raise ConfigError(
+            f"reconstructions: give one picture a row for each of the {len(samples)} samples"
+        )
+    inputs = [as_array(picture) for picture in rows[0][1]]
+    height, width = inputs[0].shape[1:]
+    across = 8.4
+    tile = (across - 0.9) / len(samples)
+    figure = new_figure(across, 0.95 + (tile * height / width + 0.06) * len(rows), title, note)
+    grid = figure.subplots(len(rows), len(samples), squeeze=False)
+    for line, (label, pictures) in zip(grid, rows, strict=True):
+        for column, (axes, picture) in enumerate(zip(line, pictures, strict=True)):
+            shown = as_array(picture)
+            if line is not grid[0]:
+                shown = _matched(shown, inputs[column])
+            axes.imshow(_drawable(shown), vmin=0, vmax=1, cmap="gray", interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            for spine in axes.spines.values():
+                spine.set_visible(False)
+            if line is grid[0]:
+                axes.set_title(f"{samples[column]:,}", size=8, color=INK, pad=3)
+        line[0].set_ylabel(label, size=8, color=INK)
+    return figure
+
+
+def _matched(picture: Array, like: Array) -> Array:
+    """Least-squares brightness and contrast of each channel, if the shapes agree."""
+    if picture.shape != like.shape:
+        low, high = picture.min(), picture.max()
+        return (picture - low) / max(high - low, 1e-12)
+    out = np.empty_like(picture)
+    for i, (channel, wanted) in enumerate(zip(picture, like, strict=True)):
+        centred = channel - channel.mean()
+        gain = (centred * (wanted - wanted.mean())).sum() / max((centred**2).sum(), 1e-12)
+        out[i] = wanted.mean() + max(gain, 0.0) * centred
+    return out
+
+
+def _drawable(picture: Array) -> Array:
+    """``(C, H, W)`` to what imshow takes, in [0, 1]; other numbers of channels become their mean."""
+    if len(picture) not in (1, 3):
+        picture = picture.mean(0, keepdims=True)
+    picture = picture.clip(0, 1).transpose(1, 2, 0)
+    return picture if picture.shape[2] == 3 else picture[:, :, 0]
