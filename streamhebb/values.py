@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 Label = Hashable
-"""A class label: an ``int``, ``str`` or ``bool``. Anything hashable works until it must be saved."""
+"""A class label: an ``int``, ``str`` or ``bool``. Any hashable works until it must be saved."""
 
 Shape = tuple[int, ...]
 
@@ -77,7 +77,8 @@ class LocalUpdate(NamedTuple):
     convolutional and grouped synapses.
 
     Args:
-        outer: one :class:`Outer` for most rules, two for pair STDP (potentiation, depression).
+        outer: one [`Outer`][streamhebb.values.Outer] for most rules, two for pair STDP
+            (potentiation, depression).
         decay: shape ``(n, n_out)``, or ``None``.
         dense: shape ``(n_out, n_in)``, for eligibility traces and soft bounds, or ``None``.
     """

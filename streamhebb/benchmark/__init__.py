@@ -1,0 +1,1 @@
+"""Benchmarks, each a command: ``streamhebb bench NAME``. Never part of the tests."""
