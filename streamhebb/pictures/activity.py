@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -48,14 +49,14 @@ def activity_over_time(
                 f"activity_over_time: {name} has shape {map_.shape}; it must be ({len(at)}, n_out)"
             )
         map_ = map_[:, _by_time(map_, at)]
-        # The mean is 1 / n_out; a few strong neurons must not leave the others black.
-        top = max(float(np.percentile(map_, 99)), 1e-9)
+        # Roots: a few strong neurons must not leave the others black.
+        norm = PowerNorm(0.5, vmin=0, vmax=max(float(map_.max()), 1e-9))
         edges = np.concatenate([[0.0], at])
         neurons = np.arange(map_.shape[1] + 1)
         mesh = axes.pcolormesh(
-            edges, neurons, map_.T, cmap="magma", vmin=0, vmax=top, rasterized=True
+            edges, neurons, map_.T, cmap="magma", norm=norm, rasterized=True
         )
-        bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=14, extend="max")
+        bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=14)
         bar.ax.yaxis.set_major_locator(MaxNLocator(3))
         bar.ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
         bar.ax.tick_params(colors=MUTED, labelsize=8, length=3)

@@ -16,6 +16,7 @@ Array = np.ndarray[Any, Any]
 
 MOST = 144
 """Neurons drawn when no limit is given."""
+FRAME = (0.12, 0.44, 0.70)
 
 
 def receptive_fields(
@@ -118,12 +119,14 @@ def _stretched(kernel: Array) -> Array:
 
 
 def _wall(tiles: Sequence[Array], rows: int, columns: int) -> Array:
-    """Lay tiles out in a grid with white gaps."""
+    """Lay tiles out in a grid, each in a thin frame that tells white weights from the paper."""
     height, width = tiles[0].shape[:2]
-    scale = max(1, math.ceil(24 / max(height, width)))  # so that a gap is thin beside a tile
-    tall, wide, gap = height * scale, width * scale, 2
+    scale = max(1, math.ceil(36 / max(height, width)))  # so that a gap is thin beside a tile
+    tall, wide, gap = height * scale + 2, width * scale + 2, 3
     wall = np.ones((rows * (tall + gap) - gap, columns * (wide + gap) - gap, 3))
     for i, tile in enumerate(tiles):
         y, x = (i // columns) * (tall + gap), (i % columns) * (wide + gap)
-        wall[y : y + tall, x : x + wide] = tile.repeat(scale, 0).repeat(scale, 1)
+        wall[y : y + tall, x : x + wide] = FRAME
+        inner = tile.repeat(scale, 0).repeat(scale, 1)
+        wall[y + 1 : y + tall - 1, x + 1 : x + wide - 1] = inner
     return wall

@@ -12,6 +12,11 @@ from matplotlib.ticker import MaxNLocator
 from streamhebb.errors import ConfigError
 from streamhebb.pictures.style import BLUE, INK, MUTED, ORANGE, as_array, new_figure, tidy
 
+Array = np.ndarray[Any, Any]
+
+SPREAD = 30
+"""With the largest radius so many times the median, the axis is logarithmic."""
+
 
 def radii(layers: Mapping[str, Any], *, title: str = "Weight radii") -> Figure:
     """Draw how the radii of weights are spread over the neurons, one row a layer.
@@ -34,11 +39,12 @@ def radii(layers: Mapping[str, Any], *, title: str = "Weight radii") -> Figure:
     for axes, (name, values) in zip(rows, layers.items(), strict=True):
         values = as_array(values)
         good = values[np.isfinite(values)]
-        # From 0, or to 1 where all radii are below, so that the dashed line is always in sight.
-        top = max(1.25, float(good.max()) * 1.03) if good.size else 1.25
-        axes.hist(good, bins=np.linspace(0, top, 61).tolist(), color=BLUE)
+        bins = _bins(good)
+        axes.hist(good.clip(bins[0], bins[-1]), bins=bins.tolist(), color=BLUE)
         axes.axvline(1, color=ORANGE, linestyle=(0, (4, 3)), linewidth=1.2)
-        axes.set_xlim(0, top)
+        axes.set_xlim(bins[0], bins[-1])
+        if bins[0] > 0:
+            axes.set_xscale("log")
         axes.set_title(name, loc="left", size=9, color=INK)
         mean = f"mean {good.mean():.3g}" if good.size else "none is finite"
         axes.set_title(f"{len(values)} neurons, {mean}", loc="right", size=8, color=MUTED)
@@ -47,3 +53,12 @@ def radii(layers: Mapping[str, Any], *, title: str = "Weight radii") -> Figure:
         tidy(axes)
     rows[-1].set_xlabel("radius")
     return figure
+
+
+def _bins(values: Array) -> Array:
+    """Sixty bins with 1 in sight: from 0 on, or in powers of ten where radii lie far apart."""
+    top = max(1.25, float(values.max()) * 1.03) if values.size else 1.25
+    if values.size and top > SPREAD * max(1.0, float(np.median(values))):
+        low = max(min(0.8, float(values.min())), 1e-3)
+        return np.geomspace(low, top, 61)
+    return np.linspace(0, top, 61)

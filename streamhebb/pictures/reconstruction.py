@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamhebb.errors import ConfigError
-from streamhebb.pictures.style import INK, as_array, new_figure
+from streamhebb.pictures.style import INK, MUTED, as_array, new_figure
 
 Array = np.ndarray[Any, Any]
 
@@ -119,23 +119,33 @@ def reconstructions(
         )
     inputs = [as_array(picture) for picture in rows[0][1]]
     height, width = inputs[0].shape[1:]
-    across = 8.4
-    tile = (across - 0.9) / len(samples)
-    figure = new_figure(across, 0.95 + (tile * height / width + 0.06) * len(rows), title, note)
-    grid = figure.subplots(len(rows), len(samples), squeeze=False)
-    for line, (label, pictures) in zip(grid, rows, strict=True):
-        for column, (axes, picture) in enumerate(zip(line, pictures, strict=True)):
+    across, edge, gap, words = 8.4, 0.12, 0.05, 0.24  # inches
+    # A picture is no larger than in a row of four, or one frame alone would fill a page.
+    tile = (across - 2 * edge) / max(4, len(samples)) - gap
+    tall = tile * height / width
+    head = 0.62 + 0.19 * note.count("\n") + 0.18
+    down = head + len(rows) * (words + tall) + edge
+    figure = new_figure(across, down, title, note)
+    figure.set_layout_engine("none")
+    for line, (label, pictures) in enumerate(rows):
+        top = down - head - line * (words + tall)
+        figure.text(edge / across, (top - 0.2) / down, label, size=8, color=INK)
+        for column, picture in enumerate(pictures):
+            left = edge + column * (tile + gap)
             shown = as_array(picture)
-            if line is not grid[0]:
+            if line:
                 shown = _matched(shown, inputs[column])
-            axes.imshow(_drawable(shown), vmin=0, vmax=1, cmap="gray", interpolation="nearest")
-            axes.set_xticks([])
-            axes.set_yticks([])
-            for spine in axes.spines.values():
-                spine.set_visible(False)
-            if line is grid[0]:
-                axes.set_title(f"{samples[column]:,}", size=8, color=INK, pad=3)
-        line[0].set_ylabel(label, size=8, color=INK)
+            else:
+                middle = (left + tile / 2) / across
+                name = f"{samples[column]:,}"
+                figure.text(middle, top / down, name, size=8, color=MUTED, ha="center")
+            place = (left / across, (top - words - tall) / down, tile / across, tall / down)
+            axes = figure.add_axes(place)
+            axes.imshow(
+                _drawable(shown), vmin=0, vmax=1, cmap="gray", interpolation="nearest",
+                aspect="auto",
+            )  # fmt: skip
+            axes.set_axis_off()
     return figure
 
 

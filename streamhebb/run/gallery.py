@@ -41,7 +41,8 @@ def draw(job: Job, rows: Sequence[Row]) -> list[Path]:
 def _figures(job: Job, rows: Sequence[Row]) -> Iterator[tuple[str, Figure]]:
     from streamhebb import pictures
 
-    what = f"{job.net_name} on {job.source_name}, {job.position:,} samples"
+    through = "" if job.net_name == job.source_name else f" through the net {job.net_name}"
+    what = f"{job.position:,} samples of {job.source_name}{through}"
     layers = plastic_layers(job.net)
     if job.labelled:
         yield "learning_curve", pictures.learning_curve(
@@ -92,14 +93,14 @@ def _reconstructions(job: Job, what: str) -> Figure:
     kept = job.keepsakes.kept
     rows = [
         ("input", [keepsake.picture / 255 for keepsake in kept]),
-        ("rebuilt then", [keepsake.rebuilt for keepsake in kept]),
+        ("rebuilt at the time", [keepsake.rebuilt for keepsake in kept]),
     ]
     now = job.keepsakes.rebuilt_now()
     if now is not None:
         rows.append(("rebuilt at the end", now))
     note = (
-        "Each window of the first layer replaced by its winner's weights: with those it had when "
-        "it saw the sample,\nand with those it has at the end. Above: number of the sample."
+        "Each window that the first layer sees is replaced by the weights of its winner, as they "
+        "were at the time,\nand as they are at the end. Above each input stands its number."
     )
     return pictures.reconstructions(
         rows, [keepsake.sample for keepsake in kept], title=f"Reconstruction: {what}", note=note

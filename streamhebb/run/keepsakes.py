@@ -31,7 +31,7 @@ class Keepsakes:
     """
 
     MOST = 8
-    SIDE = 128
+    SIDE = 160
     """Larger pictures are thinned out before they are kept."""
 
     def __init__(self, net: StreamNet) -> None:
