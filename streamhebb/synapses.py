@@ -199,10 +199,10 @@ class ConvSynapse:
         kernel = (self.kernel_size, self.kernel_size)
         if self.groups == 1:
             rows = kernels.windows(image, kernel, self.stride, self.dilation)
-            return rows.view(-1, rows.shape[-1])
+            return rows.reshape(-1, rows.shape[-1])  # a 1x1 window with a stride is a view
         parts = image.unflatten(3, (self.groups, -1)).permute(3, 0, 1, 2, 4).contiguous()
         rows = kernels.windows(parts.flatten(0, 1), kernel, self.stride, self.dilation)
-        return rows.view(self.groups, -1, rows.shape[-1])
+        return rows.reshape(self.groups, -1, rows.shape[-1])
 
     def fold(self, drive: Tensor, x: Tensor) -> Tensor:
         """``(n, n_out)`` to ``(B, n_out, OH, OW)``, channels last in memory."""
