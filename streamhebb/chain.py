@@ -59,6 +59,5 @@ def stages(layers: Sequence[Layer]) -> list[range]:
             plastic = False
         plastic = plastic or layer.plastic
     return [
-        range(start, end)
-        for start, end in zip(starts, [*starts[1:], len(layers)], strict=True)
+        range(start, end) for start, end in zip(starts, [*starts[1:], len(layers)], strict=True)
     ]

@@ -61,9 +61,7 @@ class Estimator(ABC):
 
     # -- scikit-learn --------------------------------------------------------------------------
 
-    def fit(
-        self, X: Any, y: Any = None, *, epochs: int = 1, batch_size: int = 32
-    ) -> Self:
+    def fit(self, X: Any, y: Any = None, *, epochs: int = 1, batch_size: int = 32) -> Self:
         """Learn from a whole set in mini-batches; goes on from what is known already.
 
         Args:
@@ -91,9 +89,7 @@ class Estimator(ABC):
                 )
         return self
 
-    def partial_fit(
-        self, X: Any, y: Any = None, classes: Iterable[Label] | None = None
-    ) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, classes: Iterable[Label] | None = None) -> Self:
         """Learn from an array one sample at a time (scikit-learn).
 
         Args:
@@ -154,9 +150,7 @@ class Estimator(ABC):
                 predicted = [predicted] * len(labels)
             if len(predicted) != len(labels):
                 raise LabelError(f"{len(labels)} labels were given for {len(predicted)} samples")
-            right += sum(
-                a == b for a, b in zip(predicted, labels, strict=True) if b is not None
-            )
+            right += sum(a == b for a, b in zip(predicted, labels, strict=True) if b is not None)
             total += sum(label is not None for label in labels)
         if not total:
             raise InputError("there is nothing to score: no sample has a label")

@@ -98,7 +98,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("x", "error", "words"), REFUSED, ids=[str(i) for i in range(len(REFUSED))])
+@pytest.mark.parametrize(("x", "error", "words"), REFUSED, ids=map(str, range(len(REFUSED))))
 @pytest.mark.parametrize("verb", ["step", "respond"])
 def test_refused_before_anything_learns(
     verb: str, x: Any, error: type[Exception], words: list[str]
@@ -321,7 +321,7 @@ def test_features_keep_the_order_of_the_first_sample() -> None:
         ({"a": 1, "b": 1, "c": 1}, "missing ['d'], new []"),
         ({"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}, "missing [], new ['e']"),
         ({"a": 1, "b": 1, "c": 1, "e": 1}, "missing ['d'], new ['e']"),
-   ],
+    ],
 )
 def test_features_that_change_are_named(x: Any, words: str) -> None:
     net = make_net()
@@ -396,7 +396,7 @@ def test_one_label_a_sample(labels: Any) -> None:
         np.array([0, 1], np.uint8),
         [torch.tensor(0), np.int64(1)],
         [np.float32(0), 1.0],
-   ],
+    ],
 )
 def test_labels_of_a_micro_batch_come_in_many_clothes(labels: Any) -> None:
     net = make_net()

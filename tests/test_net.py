@@ -85,9 +85,7 @@ def same(a: Any, b: Any) -> bool:
             isinstance(b, Tensor)
             and a.dtype == b.dtype
             and a.shape == b.shape
-            and torch.equal(
-                a.reshape(-1).view(torch.uint8), b.reshape(-1).view(torch.uint8)
-            )
+            and torch.equal(a.reshape(-1).view(torch.uint8), b.reshape(-1).view(torch.uint8))
         )
     if isinstance(a, dict):
         return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
@@ -459,9 +457,13 @@ def test_a_net_that_explodes_names_the_layer(readout: bool, target: Any) -> None
         sh.ReLU(),
         readout=sh.SoftmaxReadout(3) if readout else None,
     )
-    with pytest.raises(DivergedError, match=r"1:Dense is no longer finite.*lower its rate"):
+
+    def explode() -> None:
         for _ in range(60):
             net.step(torch.ones(4), target)
+
+    with pytest.raises(DivergedError, match=r"1:Dense is no longer finite.*lower its rate"):
+        explode()
     with pytest.raises(DivergedError):  # and it does not go on in silence
         net.respond(torch.ones(4))
 

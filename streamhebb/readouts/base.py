@@ -162,9 +162,7 @@ class Readout(nn.Module):
         self._index = {label: row for row, label in enumerate(self._labels)}
 
 
-def _fit_to_snapshot(
-    module: nn.Module, state: dict[str, Any], prefix: str, *_: Any
-) -> None:
+def _fit_to_snapshot(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     extra = state.get(f"{prefix}_extra_state")
     if isinstance(module, Readout) and module.open and extra is not None:
         module._resize(len(extra["labels"]))

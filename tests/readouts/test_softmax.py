@@ -62,7 +62,9 @@ class Oracle:
 @pytest.mark.parametrize("step", ["adam", "plain"])
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 2e-4)])
-def test_equals_the_scalar_loops(step: str, batch: int, dtype: torch.dtype, tolerance: float) -> None:
+def test_equals_the_scalar_loops(
+    step: str, batch: int, dtype: torch.dtype, tolerance: float
+) -> None:
     lr = 0.05
     readout = sh.SoftmaxReadout(3, lr=lr, step=step, betas=(0.8, 0.95), eps=1e-6).to(dtype)
     oracle = Oracle(3, lr, step == "adam", (0.8, 0.95), 1e-6)
