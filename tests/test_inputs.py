@@ -98,7 +98,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("x", "error", "words"), REFUSED, ids=map(str, range(len(REFUSED))))
+@pytest.mark.parametrize(
+    ("x", "error", "words"), REFUSED, ids=[str(i) for i in range(len(REFUSED))]
+)
 @pytest.mark.parametrize("verb", ["step", "respond"])
 def test_refused_before_anything_learns(
     verb: str, x: Any, error: type[Exception], words: list[str]
