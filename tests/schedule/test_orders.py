@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import random
 from typing import Any
 
@@ -157,7 +158,7 @@ def test_samples_do_overtake_each_other() -> None:
             scheduler.submit(net._make_plan(True), frame)
         scheduler.join()
     numbers = [number for number, _ in scheduler.log]
-    assert any(later < earlier for earlier, later in zip(numbers, numbers[1:], strict=False))
+    assert any(later < earlier for earlier, later in itertools.pairwise(numbers))
 
 
 def test_an_illegal_order_would_be_noticed(
