@@ -19,7 +19,8 @@ class PriorBias:
       \Delta b_j = \sum_n y_{nj} - N b_j - B \;(\text{relu})$$
 
     then $b \leftarrow b + \eta\, gain\, \Delta b / \max|\Delta b|$; at the start
-    $b_j = \ln(1/K) / t$, $K$ neurons competing. The maximum is taken over the layer, so this part is not local.
+    $b_j = \ln(1/K) / t$, $K$ neurons competing. The maximum is taken over the layer, so this part
+    is not local.
 
     Args:
         t: inverse temperature of the competition it serves.

@@ -20,7 +20,6 @@ from streamhebb.scaling import NeuronRMS, Scaling
 from streamhebb.synapses import Synapse
 from streamhebb.values import Activity, Shape
 
-
 _EXAMPLES = {
     "competition": "HardWTA()",
     "rate": "NormRate(0.01) or a number",
