@@ -14,22 +14,8 @@ def test_line_counts():
 def test_a_line_names_key_and_limit():
     worst = {"float32": Difference("w20", 3e-2, 2e-5), "float64": Difference("w1_f64", 1e-16, 1e-8)}
     line = format_line(CaseResult("conv", "failed", worst, "1 beyond the limit"))
-    assert line.split() == [
-        "failed",
-        "conv",
-        "float32",
-        "3.0e-02",
-        "w20",
-        "(limit",
-        "2e-05);",
-        "float64",
-        "1.0e-16",
-        "w1_f64;",
-        "1",
-        "beyond",
-        "the",
-        "limit",
-    ]
+    text = "float32 3.0e-02 w20 (limit 2e-05); float64 1.0e-16 w1_f64; 1 beyond the limit"
+    assert line.split() == ["failed", "conv", *text.split()]
 
 
 def test_a_line_stays_one_line():

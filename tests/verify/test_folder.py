@@ -98,7 +98,7 @@ def test_results_are_counted_apart(case, tmp_path):
 def test_missing_and_empty_folders_are_errors(tmp_path):
     with pytest.raises(SourceError, match="there is no folder"):
         verify_folder(tmp_path / "nowhere")
-    with pytest.raises(SourceError, match="no \\*.npz"):
+    with pytest.raises(SourceError, match=r"no \*\.npz"):
         verify_folder(tmp_path)
     (tmp_path / "a.npz").write_bytes(b"")
     with pytest.raises(SourceError, match="none is called 'b\\*'"):
