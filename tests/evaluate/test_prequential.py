@@ -144,7 +144,8 @@ def test_the_loop_predicts_before_it_learns() -> None:
     x = torch.rand(6, 2)
     source = [(x[0], "a"), sh.Sample(x[1], target="b"), x[2], [x[3], "a"], (x[4:6], ["a", "b"])]
     seen = [
-        (result.prediction, score.count, score.right) for result, score in iter_prequential(net, source)
+        (result.prediction, score.count, score.right)
+        for result, score in iter_prequential(net, source)
     ]
     score = Prequential()
     wanted = []
