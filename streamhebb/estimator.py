@@ -35,9 +35,18 @@ class Estimator(ABC):
     def probabilities(self, x: Any) -> tuple[tuple[Label, ...], Tensor]:
         """Return the classes and ``(B, n_classes)`` probabilities; change nothing."""
 
+    @property
     @abstractmethod
-    def transform(self, X: Any) -> Any:
-        """Return the features of a whole set; change nothing."""
+    def labels(self) -> tuple[Label, ...]:
+        """The classes known so far, in the order of the scores."""
+
+    @abstractmethod
+    def features(self, X: Any) -> Tensor:
+        """Return the last layer's output for a whole set; change nothing."""
+
+    def transform(self, X: Any) -> np.ndarray[Any, Any]:
+        """Return the features of a whole set as a numpy array (scikit-learn)."""
+        return np.asarray(self.features(X).cpu().numpy())
 
     # -- River ---------------------------------------------------------------------------------
 
@@ -66,7 +75,7 @@ class Estimator(ABC):
 
         Args:
             X: an array ``(N, *input_shape)``, or anything that yields mini-batches: a
-                ``DataLoader``, ``(x, y)`` pairs, tensors, :class:`Sample`.
+                ``DataLoader``, ``(x, y)`` pairs, tensors, ``Sample``.
             y: labels, if ``X`` is an array.
             epochs: passes.
             batch_size: for arrays.
@@ -123,12 +132,18 @@ class Estimator(ABC):
             found.extend(self.respond(x).prediction or [None] * len(x))
         return np.asarray(found)
 
+    @property
+    def classes_(self) -> np.ndarray[Any, Any]:
+        """The classes known so far, sorted: the columns of ``predict_proba`` (scikit-learn)."""
+        return np.unique(np.asarray(self.labels))
+
     def predict_proba(self, X: Any, batch_size: int = 256) -> np.ndarray[Any, Any]:
-        """Predict probabilities, shape ``(N, n_classes)``; changes nothing."""
+        """Predict probabilities, shape ``(N, n_classes)``, columns as ``classes_``."""
         parts = [self.probabilities(x)[1] for x, _ in batches(as_array(X), None, batch_size)]
         if not parts:
             raise InputError("there is nothing to predict: the set is empty")
-        return torch.cat(parts).cpu().numpy()
+        order = np.argsort(np.asarray(self.labels))  # scikit-learn's measures expect sorted columns
+        return np.asarray(torch.cat(parts).cpu().numpy()[:, order])
 
     def score(self, X: Any, y: Any = None) -> float:
         """Share of correct predictions, between 0 and 1; changes nothing.

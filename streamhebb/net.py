@@ -34,7 +34,7 @@ class StreamNet(Estimator, nn.Module):
             begins with ``Flatten``), or if the readout is to find out its number of features.
         on_bad: what to do with a sample that holds NaN or infinite values: ``"raise"``, or
             ``"skip"`` it; both count it.
-        scheduler: who runs the layers' tasks; ``None`` is :class:`~streamhebb.schedule.Serial`.
+        scheduler: who runs the layers' tasks; ``None`` is ``Serial``.
         clock: measures ``StepResult.seconds``; ``None`` is the wall clock.
 
     Raises:
@@ -150,7 +150,7 @@ class StreamNet(Estimator, nn.Module):
         """Predict from one sample, then let every layer learn from it.
 
         Args:
-            x: one sample of ``input_shape`` (or a micro-batch, or a :class:`Sample`, or River's
+            x: one sample of ``input_shape`` (or a micro-batch, or a ``Sample``, or River's
                 dict of features), floating point.
             target: its label (one each for a micro-batch), ``None`` if unknown. Used by the
                 readout only, after the prediction is made.
@@ -159,7 +159,7 @@ class StreamNet(Estimator, nn.Module):
             activity: also return every layer's output.
 
         Returns:
-            The prediction and more. See :class:`StepResult`.
+            The prediction and more. See ``StepResult``.
 
         Raises:
             InputError: for a sample or label that is refused; nothing has learned from it.
@@ -312,9 +312,10 @@ class StreamNet(Estimator, nn.Module):
             raise InputError("there is nothing to respond to: the set is empty")
         return torch.cat(parts)
 
-    def transform(self, X: Any) -> Any:
-        """Return the features of a whole set as a numpy array (scikit-learn)."""
-        return self.features(X).cpu().numpy()
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The classes known so far, in the order of the scores."""
+        return () if self.readout is None else self.readout.labels
 
     def add_classes(self, classes: Iterable[Label]) -> None:
         """Make classes known before they appear."""

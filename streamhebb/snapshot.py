@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -81,15 +81,16 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], meta: Any
 
 def replace(path: Path, data: bytes) -> None:
     """Put ``data`` at ``path``: all of it or, on any failure, none of it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # Not mkstemp: its files can be read by their owner only, and stay so after the move.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     if os.name == "posix":  # make the new name itself durable
         folder = os.open(path.parent, os.O_RDONLY)

@@ -52,7 +52,7 @@ PARTS = {
 # Public names that are neither a layer nor a part of one.
 OTHERS = {
     "Activity", "Layer", "LocalUpdate", "Outer", "PlasticLayer", "Readout", "RLSReadout", "Sample",
-    "SoftmaxReadout", "StepResult", "StreamNet",
+    "SoftmaxReadout", "StepResult", "StreamNet", "build", "load",
 }  # fmt: skip
 
 

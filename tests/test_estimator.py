@@ -294,3 +294,13 @@ def test_bad_calls(call: Any, error: Any, words: str) -> None:
     net = make_net().fit(X, Y)
     with pytest.raises(error, match=words):
         call(net)
+
+
+def test_probabilities_have_sorted_columns_whatever_class_came_first() -> None:
+    net = sh.StreamNet(sh.Dense(2, 3), readout=sh.SoftmaxReadout(3, lr=0.5, step="plain"))
+    x = np.array([[0.0, 1.0], [1.0, 0.0]], dtype=np.float32)
+    for _ in range(20):
+        net.partial_fit(x, ["zebra", "ant"])
+    assert net.labels == ("zebra", "ant")
+    assert list(net.classes_) == ["ant", "zebra"]
+    assert [net.classes_[i] for i in net.predict_proba(x).argmax(1)] == list(net.predict(x))

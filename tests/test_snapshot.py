@@ -184,16 +184,16 @@ class _FullFile:
         return 0
 
 
-@pytest.mark.parametrize("where", ["write", "fsync", "replace", "mkstemp"])
+@pytest.mark.parametrize("where", ["write", "fsync", "replace", "open"])
 def test_a_full_disk_leaves_the_old_snapshot(
     path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     before = path.read_bytes()
     if where == "write":
-        fdopen = os.fdopen
-        monkeypatch.setattr(snapshot.os, "fdopen", lambda *a: _FullFile(fdopen(*a)))
-    elif where == "mkstemp":
-        monkeypatch.setattr(snapshot.tempfile, "mkstemp", lambda **_: full())
+        whole = Path.open
+        monkeypatch.setattr(Path, "open", lambda *a: _FullFile(whole(*a)))
+    elif where == "open":
+        monkeypatch.setattr(Path, "open", full)
     else:
         monkeypatch.setattr(snapshot.os, where, full)
     with pytest.raises(SnapshotError, match=r"No space left.*untouched; free some space"):
@@ -287,3 +287,10 @@ def test_kill_9_in_the_middle_of_saving_leaves_a_snapshot_that_loads(tmp_path: P
     assert (tensors["t"] == count).all()
     snapshot.write(path, TENSORS, META)  # and the next run writes on
     assert snapshot.read(path)[1] == META
+
+
+def test_a_snapshot_can_be_read_by_whoever_may_read_a_new_file(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.touch()
+    snapshot.write(tmp_path / "snap", {}, None)
+    assert (tmp_path / "snap").stat().st_mode == plain.stat().st_mode

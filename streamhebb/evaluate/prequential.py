@@ -136,7 +136,7 @@ def iter_prequential(
 
     Args:
         net: learns from every item, after it has predicted.
-        source: yields :class:`Sample`, ``(x, target)`` pairs, or bare observations.
+        source: yields ``Sample``, ``(x, target)`` pairs, or bare observations.
         score: goes on counting in this one; ``None`` starts afresh.
 
     Yields:

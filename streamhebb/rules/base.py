@@ -11,7 +11,7 @@ from streamhebb.values import Activity, LocalUpdate
 class PlasticityRule(Protocol):
     """A local law of change, the same for dense, convolutional and grouped synapses.
 
-    A rule is a frozen dataclass of hyperparameters. It sees one :class:`Activity` and its own
+    A rule is a frozen dataclass of hyperparameters. It sees one ``Activity`` and its own
     state, uses arithmetic only, and returns what it wants changed. It writes nothing.
 
     Attributes:
