@@ -12,6 +12,7 @@ StreamhebbError
 ├── DivergedError (ArithmeticError) weights left the finite numbers
 ├── SnapshotError (ValueError)      a snapshot that cannot be written, read or does not fit
 ├── SourceError (OSError)           data missing, truncated, or a camera that vanished
+├── RunFolderError (OSError)        a run folder that cannot be read or written
 └── MissingExtraError (ImportError) an optional dependency is not installed
 ```
 
@@ -63,6 +64,10 @@ class SnapshotError(StreamhebbError, ValueError):
 
 class SourceError(StreamhebbError, OSError):
     """Data that is missing or truncated, or a camera that vanished."""
+
+
+class RunFolderError(StreamhebbError, OSError):
+    """A run folder that cannot be read or written."""
 
 
 class MissingExtraError(StreamhebbError, ImportError):

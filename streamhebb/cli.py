@@ -1,0 +1,222 @@
+"""The command line: ``streamhebb run``, ``nets``, ``doctor`` and ``verify``."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from streamhebb.errors import ConfigError, StreamhebbError
+
+app = typer.Typer(
+    help="Networks that never stop learning: one sample in, every layer learns, a prediction out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+_SOURCE = (
+    "digits, mnist, fashion-mnist, cifar10, cifar100, a video FILE, a FOLDER of pictures, "
+    "camera:N, or an http://, https:// or rtsp:// address."
+)
+_THREADS = (
+    "Threads of torch. With 1, the same seed gives the same weights on every machine of a kind, "
+    "and nets that learn from one sample at a time are seldom faster with more."
+)
+_CONVERGED = (
+    "A neuron counts as converged when its weight radius has changed by less than 10 % over the "
+    "last 500 samples."
+)
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@contextlib.contextmanager
+def _clear_errors(debug: bool) -> Iterator[None]:
+    """One red line and exit code 2 for whatever the library raises on purpose."""
+    try:
+        yield
+    except StreamhebbError as error:
+        if debug:
+            raise
+        lines = [f"error: {error}", *getattr(error, "__notes__", ())]
+        typer.secho(lines[0], err=True, fg=typer.colors.RED)
+        for line in lines[1:]:
+            typer.echo(line, err=True)
+        raise typer.Exit(2) from None
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from streamhebb.run.summary import version
+
+        typer.echo(f"streamhebb {version('streamhebb') or '(not installed, run from a checkout)'}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Networks that never stop learning: one sample in, every layer learns, a prediction out."""
+
+
+@app.command(epilog=_CONVERGED)
+def run(
+    source: Annotated[
+        str | None, typer.Option(help=_SOURCE, show_default="digits", metavar="SOURCE")
+    ] = None,
+    net: Annotated[
+        str | None,
+        typer.Option(
+            help="A net's name (see [bold]streamhebb nets[/]), or a .yaml or .toml file.",
+            show_default="what suits the source",
+            metavar="NAME|FILE",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="End after so many samples.", show_default="the whole stream")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over a data set.", show_default="1")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="First weights, and the order of the samples.", show_default="0"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Run folder.", show_default="runs/<date-time>-<source>-<net>"),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with an earlier run, exactly where its snapshot was taken."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would run; write nothing.")
+    ] = False,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="Scale pictures of a video, camera or folder.",
+            show_default="small",
+            metavar="HEIGHTxWIDTH",
+        ),
+    ] = None,
+    gray: Annotated[
+        bool | None, typer.Option("--gray", help="Videos, cameras, folders in grey.")
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(help="Samples of the accuracy window.", show_default="500")
+    ] = None,
+    save_every: Annotated[
+        int | None,
+        typer.Option(
+            help="Samples between snapshots; 0 saves at the end only.", show_default="5000"
+        ),
+    ] = None,
+    on_bad: Annotated[
+        str | None,
+        typer.Option(
+            help="NaN or infinite values: 'raise' ends the run, 'skip' counts the sample.",
+            show_default="raise",
+            metavar="raise|skip",
+        ),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help=_THREADS, show_default="1")] = None,
+    no_download: Annotated[
+        bool | None, typer.Option("--no-download", help="Never fetch a missing data set.")
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress, only the summary.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Let a network learn from a stream, live, one sample at a time.
+
+    The run folder then holds settings.json, metrics.jsonl, snapshot.safetensors, summary.json and
+    pictures. Ctrl-C ends a run cleanly; --resume goes on as if it had never been stopped.
+    """
+    with _clear_errors(debug):
+        from streamhebb.run import command
+        from streamhebb.run.settings import parse_size
+
+        given: dict[str, Any] = {
+            "source": source,
+            "net": net,
+            "limit": limit,
+            "epochs": epochs,
+            "seed": seed,
+            "size": None if size is None else parse_size(size),
+            "gray": gray,
+            "window": window,
+            "save_every": save_every,
+            "on_bad": on_bad,
+            "threads": threads,
+            "download": False if no_download else None,
+        }
+        job = command.get_ready(given, out, resume)
+        if dry_run:
+            typer.echo(command.describe(job))
+            return
+        code = command.carry_out(job, quiet=quiet)
+    raise typer.Exit(code)
+
+
+@app.command()
+def nets(
+    name: Annotated[str | None, typer.Argument(help="Show this net's file.")] = None,
+    debug: Debug = False,
+) -> None:
+    """List the nets that come with the library, or show the file of one."""
+    with _clear_errors(debug):
+        from streamhebb import spec
+
+        if name is not None:
+            typer.echo(spec.net_text(name), nl=False)
+            return
+        names = spec.net_names()
+        width = max(map(len, names), default=0)
+        for each in names:
+            typer.echo(f"{each:<{width}}  {spec.describe_net(each)}")
+
+
+@app.command()
+def doctor() -> None:
+    """Show versions, devices, data and extras, and what to do about what is missing."""
+    from streamhebb.doctor import examine
+
+    for line in examine():
+        typer.echo(line)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="Folder of reference vectors.", metavar="DIR")],
+    pattern: Annotated[str, typer.Option(help="Only cases whose name matches.")] = "*",
+    debug: Debug = False,
+) -> None:
+    """Replay reference vectors through the library; exit code 0 if all of them agree."""
+    with _clear_errors(debug):
+        try:
+            from streamhebb.verify import format_line, verify_folder
+        except ModuleNotFoundError as error:
+            raise ConfigError(f"this streamhebb cannot verify: {error}") from error
+
+        def show(result: Any) -> None:
+            typer.echo(format_line(result))
+            sys.stdout.flush()
+
+        summary = verify_folder(folder, pattern=pattern, report=show)
+        typer.echo(summary.line())
+    raise typer.Exit(summary.exit_code)
