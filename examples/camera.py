@@ -1,9 +1,9 @@
 """Features learned from a camera, live and without labels; Ctrl-C ends it.
 
 You will see a line every two seconds: frames, frames a second, frames dropped because newer ones
-had come, and the mean radius of the weights, which falls from 25 as features form. At the end the
-features are drawn into features.png. Where no camera opens (extra `camera`), a clip in the folder
-`video` of STREAMHEBB_DATA takes its place (extra `video`), else the digits, and it is said which.
+had come, and the mean length of the weights, which nears 1 as features form. At the end these are
+drawn into features.png: edges and bars. Where no camera opens (extra `camera`), a clip in the
+folder `video` of STREAMHEBB_DATA takes its place (extra `video`), else the digits; it says which.
 """
 
 import argparse
@@ -27,7 +27,9 @@ def opened(stack):
     clips = [clip for folder in data_folders() for clip in sorted(folder.glob("video/*.mp4"))]
     for choice in [options.source, *map(str, clips)]:
         try:
-            return stack.enter_context(open_source(choice, size=(48, 64), limit=options.limit))
+            return stack.enter_context(
+                open_source(choice, size=(48, 64), gray=True, limit=options.limit)
+            )
         except StreamhebbError as error:
             print(f"not from {choice}: {error}")
     return digits(limit=options.limit)
@@ -36,9 +38,9 @@ def opened(stack):
 with contextlib.ExitStack() as stack:
     source = opened(stack)
     print(f"learning from {source.name}, samples of {source.shape}")
-    channels = source.shape[0]
-    layer = sh.Conv2d(channels, 48, kernel_size=5, rate=sh.NormRate(0.01))
-    net = sh.StreamNet(sh.RunningNorm(channels), layer, input_shape=source.shape)
+    parts = {"competition": sh.HardWTA(), "rate": sh.NormRate(0.03), "init": sh.Normal(radius=1.5)}
+    layer = sh.Conv2d(1, 32, kernel_size=7, **parts)
+    net = sh.StreamNet(sh.RunningNorm(1), layer, input_shape=source.shape)
     start = shown = time.perf_counter()
     try:
         for frame in source:
@@ -47,7 +49,7 @@ with contextlib.ExitStack() as stack:
             if now - shown > 2 or seen == options.limit:
                 shown, dropped = now, source.counts.get("dropped", 0)
                 rate, radius = seen / (now - start), float(layer.radius().mean())
-                print(f"{seen:5} frames, {rate:.0f}/s, {dropped} dropped, radius {radius:.1f}")
+                print(f"{seen:5} frames, {rate:.0f}/s, {dropped} dropped, radius {radius:.2f}")
     except (KeyboardInterrupt, SourceError) as reason:
         print(f"ended: {reason or 'Ctrl-C'}")
 print(f"the features are in {save(receptive_fields(layer.kernel), options.picture)}")
