@@ -19,7 +19,8 @@ class PriorBias:
       \Delta b_j = \sum_n y_{nj} - N b_j - B \;(\text{relu})$$
 
     then $b \leftarrow b + \eta\, gain\, \Delta b / \max|\Delta b|$; at the start
-    $b_j = \ln(1/K) / t$. The maximum is taken over the layer, so this part is not local.
+    $b_j = \ln(1/K) / t$, $K$ neurons competing. The maximum is taken over the layer, so this part
+    is not local.
 
     Args:
         t: inverse temperature of the competition it serves.
@@ -37,11 +38,13 @@ class PriorBias:
 
     def __post_init__(self) -> None:
         require("PriorBias", "t", self.t, above=0)
+        if self.gain is not None:
+            require("PriorBias", "gain", self.gain, at_least=0)
         require_choice("PriorBias", "function", self.function, ("exp", "relu"))
 
-    def init(self, n_out: int) -> Tensor:
-        """Return the uniform prior, shape ``(n_out,)``."""
-        return torch.full((n_out,), math.log(1 / n_out) / self.t)
+    def init(self, n_out: int, groups: int = 1) -> Tensor:
+        """Return the uniform prior over the $K$ neurons of a group, shape ``(n_out,)``."""
+        return torch.full((n_out,), math.log(groups / n_out) / self.t)
 
     def change(self, total: Tensor, prior: Tensor, competitions: int, samples: int) -> Tensor:
         """Return the scaled change, to be multiplied by the rate.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamhebb.errors import ConfigError, ShapeError
-from streamhebb.layers import Layer
+from streamhebb.layers import Flatten, Layer
 from streamhebb.values import Shape
 
 
@@ -22,6 +22,22 @@ def trace_shapes(layers: Sequence[Layer], names: Sequence[str], shape: Shape) ->
         except (ShapeError, ConfigError) as error:
             raise ShapeError(f"layer {name}: {error}") from error
     return shapes
+
+
+def sample_ndim(layers: Sequence[Layer]) -> int | None:
+    """Dimensions of one sample, as the first layer that can tell says; ``None`` if none can.
+
+    Example:
+        >>> from streamhebb.layers import Dense, ReLU
+        >>> sample_ndim([ReLU(), Dense(4, 3)])
+        1
+    """
+    for layer in layers:
+        if isinstance(layer, Flatten):  # what comes after it says nothing about what comes before
+            return None
+        if layer.sample_ndim is not None:
+            return layer.sample_ndim
+    return None
 
 
 def stages(layers: Sequence[Layer]) -> list[range]:
@@ -43,6 +59,15 @@ def stages(layers: Sequence[Layer]) -> list[range]:
             plastic = False
         plastic = plastic or layer.plastic
     return [
-        range(start, end)
-        for start, end in zip(starts, [*starts[1:], len(layers)], strict=True)
+        range(start, end) for start, end in zip(starts, [*starts[1:], len(layers)], strict=True)
     ]
+
+
+def told_ndim(layers: Sequence[Layer]) -> int | None:
+    """Dimensions of one sample, as far as the layers before any ``Flatten`` can tell."""
+    for layer in layers:
+        if isinstance(layer, Flatten):
+            return None
+        if layer.sample_ndim is not None:
+            return layer.sample_ndim
+    return None

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from streamhebb import snapshot
@@ -59,6 +60,8 @@ def save(net: Savable, path: str | os.PathLike[str], extra: Any) -> None:
 def load(net: Savable, path: str | os.PathLike[str]) -> Any:
     """Read a snapshot into the net, after checking that all of it fits."""
     tensors, meta = snapshot.read(path)
+    if not isinstance(meta, dict) or not {"net", "values", "extra"} <= meta.keys():
+        raise SnapshotError(f"{path} is a snapshot of streamhebb, but not of a net")
     different = list(_differences(meta["net"], net.describe()))
     if different:
         raise SnapshotError(
@@ -91,6 +94,9 @@ def _misfits(mine: dict[str, Any], theirs: dict[str, Any], grows: bool) -> Itera
             skip = 1 if grows and name.startswith("readout.") else 0
             if a.shape[skip:] != b.shape[skip:]:
                 yield f"{name} has shape {tuple(b.shape)} there and {tuple(a.shape)} here"
+            elif a.dtype != b.dtype:
+                cure = "net.double()" if b.dtype == torch.float64 else "net.to(dtype)"
+                yield f"{name} is {b.dtype} there and {a.dtype} here (use {cure} before loading)"
 
 
 def _differences(theirs: Any, mine: Any, where: str = "") -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from streamhebb.errors import ConfigError
 from streamhebb.parts import require, require_choice
 
 
@@ -37,6 +38,14 @@ def apply_function(name: str, drive: Tensor) -> Tensor:
         case "tanh":
             return drive.tanh()
     raise AssertionError(name)  # names are checked at construction
+
+
+def _reverse_losers(share: Tensor, drive: Tensor) -> Tensor:
+    """Change, in place, the sign of every share but the winner's."""
+    # The winner is taken from the drive itself: shares may tie after rounding.
+    winner = drive.argmax(-1, keepdim=True)
+    won = share.gather(-1, winner)
+    return share.neg_().scatter_(-1, winner, won)
 
 
 @dataclass(frozen=True)
@@ -88,12 +97,7 @@ class SoftWTA:
     def __call__(self, drive: Tensor) -> Tensor:
         """Return signed softmax shares."""
         share = torch.softmax(drive * self.t, -1)
-        if not self.anti_hebbian:
-            return share
-        # The winner is taken from the drive itself: shares may tie after rounding.
-        winner = drive.argmax(-1, keepdim=True)
-        won = share.gather(-1, winner)
-        return share.neg_().scatter_(-1, winner, won)
+        return _reverse_losers(share, drive) if self.anti_hebbian else share
 
 
 @dataclass(frozen=True)
@@ -105,9 +109,12 @@ class RankedSoftWTA:
 
     Args:
         t: inverse temperature.
-        rank: counted from 1, by descending drive.
+        rank: counted from 1, by descending drive; of equals the first ranks higher.
         delta: strength of the anti-Hebbian part.
         scaled: whether the anti-Hebbian part is proportional to that neuron's share.
+
+    Raises:
+        ConfigError: if fewer than ``rank`` neurons compete.
     """
 
     t: float = 1.0
@@ -117,13 +124,21 @@ class RankedSoftWTA:
 
     def __post_init__(self) -> None:
         require("RankedSoftWTA", "t", self.t, above=0)
-        require("RankedSoftWTA", "rank", self.rank, at_least=1)
+        require("RankedSoftWTA", "rank", self.rank, at_least=1, whole=True)
         require("RankedSoftWTA", "delta", self.delta, at_least=0)
 
     def __call__(self, drive: Tensor) -> Tensor:
         """Return shares with the ranked neuron's reversed."""
+        if self.rank > drive.shape[-1]:
+            raise ConfigError(
+                f"RankedSoftWTA: rank={self.rank} is not allowed with {drive.shape[-1]} neurons "
+                f"that compete; it must be at most {drive.shape[-1]}"
+            )
         share = torch.softmax(drive * self.t, -1)
-        ranked = drive.topk(self.rank, -1).indices[..., -1:]
+        # A stable sort, not topk: of equals the first ranks higher, on every device. Equals are
+        # common where a pre-triangle has set half of the drives to 0.
+        order = drive.argsort(dim=-1, descending=True, stable=True)
+        ranked = order[..., self.rank - 1 : self.rank]
         against = share.gather(-1, ranked) if self.scaled else torch.ones_like(share[..., :1])
         return share.scatter_(-1, ranked, -self.delta * against)
 
@@ -132,26 +147,31 @@ class RankedSoftWTA:
 class ShareWTA:
     r"""Competition by share of a non-negative function instead of the softmax.
 
-    $$y_j = f(u_j) \Big/ \sum_k f(u_k)$$
+    $$S_j = f(u_j) \Big/ \sum_k f(u_k), \qquad
+      y_j = S_j \;\text{ or, anti-Hebbian, }\; y_j = \begin{cases} S_j & j = \arg\max u \\
+      -S_j & \text{else} \end{cases}$$
 
-    A competition in which the sum is 0 (nobody is active) gives 0 for everybody. The published
-    code divides 0 by 0 there and writes NaN into the weights.
+    A competition in which the sum is 0 is left undivided: 0 for everybody, where nobody is active.
+    The published code divides 0 by 0 there and writes NaN into the weights.
 
     Args:
         function: ``"relu"``, ``"repu"`` (power 15), ``"sigmoid"`` or ``"tanh"``.
+        anti_hebbian: losers learn with the sign reversed.
     """
 
     function: str = "relu"
+    anti_hebbian: bool = False
 
     def __post_init__(self) -> None:
         allowed = ("relu", "repu", "sigmoid", "tanh")
         require_choice("ShareWTA", "function", self.function, allowed)
 
     def __call__(self, drive: Tensor) -> Tensor:
-        """Return each neuron's share."""
+        """Return each neuron's share, signed if the losers are anti-Hebbian."""
         value = apply_function(self.function, drive)
         total = value.sum(-1, keepdim=True)
-        return value / total.masked_fill(total == 0, 1)
+        share = value / total.masked_fill(total == 0, 1)
+        return _reverse_losers(share, drive) if self.anti_hebbian else share
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamhebb.errors import ConfigError, InputError, LabelError
+from streamhebb.errors import ConfigError, InputError, LabelError, NonFiniteError
+from streamhebb.inputs import targets
+from streamhebb.parts import require
 from streamhebb.values import Label, Sample, StepResult
 
 
@@ -18,6 +20,8 @@ class Estimator(ABC):
     """The names that other libraries call; each is a line or two over ``step`` / ``respond``."""
 
     _supervised = True  # River asks: labels are passed to learn_one
+    counts: dict[str, int]
+    on_bad: str
 
     @abstractmethod
     def step(self, x: Any, target: Any = None, *, learn: bool = True) -> StepResult:
@@ -47,14 +51,17 @@ class Estimator(ABC):
 
     def predict_proba_one(self, x: Any) -> dict[Label, float]:
         """Predict the probability of each known class (River); changes nothing."""
-        classes, probability = self.probabilities(x)
+        try:
+            classes, probability = self.probabilities(x)
+        except NonFiniteError:
+            if self.on_bad == "raise":
+                raise
+            return {}  # River's word for "no idea"
         return dict(zip(classes, probability[0].tolist(), strict=True))
 
     # -- scikit-learn --------------------------------------------------------------------------
 
-    def fit(
-        self, X: Any, y: Any = None, *, epochs: int = 1, batch_size: int = 32
-    ) -> Self:
+    def fit(self, X: Any, y: Any = None, *, epochs: int = 1, batch_size: int = 32) -> Self:
         """Learn from a whole set in mini-batches; goes on from what is known already.
 
         Args:
@@ -65,8 +72,10 @@ class Estimator(ABC):
             batch_size: for arrays.
 
         Raises:
-            ConfigError: if a second pass is asked of a source that is exhausted.
+            ConfigError: if a second pass is asked of a source that is exhausted, or for numbers
+                below 1.
         """
+        require("fit", "epochs", epochs, at_least=1)
         for epoch in range(epochs):
             count = 0
             for x, target in batches(X, y, batch_size):
@@ -80,9 +89,7 @@ class Estimator(ABC):
                 )
         return self
 
-    def partial_fit(
-        self, X: Any, y: Any = None, classes: Iterable[Label] | None = None
-    ) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, classes: Iterable[Label] | None = None) -> Self:
         """Learn from an array one sample at a time (scikit-learn).
 
         Args:
@@ -105,33 +112,51 @@ class Estimator(ABC):
         """Make classes known before they appear."""
 
     def predict(self, X: Any, batch_size: int = 256) -> np.ndarray[Any, Any]:
-        """Predict the labels of a whole set; changes nothing."""
+        """Predict the labels of a whole set; changes nothing.
+
+        Returns:
+            One label a sample; ``None`` (dtype object) before the first class is known, and for
+            mini-batches that were skipped.
+        """
         found: list[Any] = []
         for x, _ in batches(as_array(X), None, batch_size):
-            found.extend(self.respond(x).prediction or [])
+            found.extend(self.respond(x).prediction or [None] * len(x))
         return np.asarray(found)
 
     def predict_proba(self, X: Any, batch_size: int = 256) -> np.ndarray[Any, Any]:
         """Predict probabilities, shape ``(N, n_classes)``; changes nothing."""
         parts = [self.probabilities(x)[1] for x, _ in batches(as_array(X), None, batch_size)]
+        if not parts:
+            raise InputError("there is nothing to predict: the set is empty")
         return torch.cat(parts).cpu().numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
         """Share of correct predictions, between 0 and 1; changes nothing.
 
         Args:
-            X: an array, or anything that yields labelled mini-batches.
+            X: an array, or anything that yields labelled samples or mini-batches.
             y: labels, if ``X`` is an array.
+
+        Raises:
+            InputError: if there is no label to compare with.
         """
         right = total = 0
         for x, target in batches(X, y, 256):
-            labels = target.tolist() if hasattr(target, "tolist") else list(target)
-            predicted = self.respond(x).prediction or [None] * len(labels)
-            right += sum(a == b for a, b in zip(predicted, labels, strict=True))
-            total += len(labels)
+            labels = _label_list(target)
+            predicted = self.respond(x).prediction
+            if not isinstance(predicted, list):
+                predicted = [predicted] * len(labels)
+            if len(predicted) != len(labels):
+                raise LabelError(f"{len(labels)} labels were given for {len(predicted)} samples")
+            right += sum(a == b for a, b in zip(predicted, labels, strict=True) if b is not None)
+            total += sum(label is not None for label in labels)
         if not total:
-            raise InputError("there is nothing to score: the set is empty")
+            raise InputError("there is nothing to score: no sample has a label")
         return right / total
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether anything was learned (scikit-learn)."""
+        return self.counts["learned"] > 0
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn that this is a classifier."""
@@ -152,12 +177,21 @@ def as_array(X: Any) -> Any:
     """
     if isinstance(X, Tensor):
         return X if X.is_floating_point() else X.float()
-    array = np.asarray(X)
+    try:
+        array = np.asarray(X)
+    except ValueError as error:
+        raise InputError(f"X is a ragged {type(X).__name__}; samples differ in shape") from error
+    if not array.ndim:
+        raise InputError(
+            f"X is a {type(X).__name__}; give an array of samples (N, ...). fit, score and "
+            f"features take anything that yields mini-batches, too"
+        )
     return array.astype(np.float32) if array.dtype.kind in "iub" else array
 
 
 def batches(data: Any, y: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
     """Yield ``(x, target)`` mini-batches from an array, or from anything that yields them."""
+    require("batches", "batch_size", batch_size, at_least=1)
     if isinstance(data, (Tensor, np.ndarray)) or y is not None:
         rows = as_array(data)
         labels = None if y is None else _labels(y, len(rows))
@@ -169,11 +203,17 @@ def batches(data: Any, y: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
         yield _pair(item)
 
 
+def _label_list(target: Any) -> list[Any]:
+    values = target.tolist() if hasattr(target, "tolist") else target
+    single = not isinstance(values, (list, tuple))
+    return targets(values, 1 if single else len(values), single)
+
+
 def _labels(y: Any, rows: int) -> Sequence[Any]:
     labels = y if hasattr(y, "tolist") else list(y)
     if len(labels) != rows:
         raise LabelError(f"{len(labels)} labels were given for {rows} samples")
-    return labels  # type: ignore[no-any-return]
+    return labels
 
 
 def _pair(item: Any) -> tuple[Any, Any]:

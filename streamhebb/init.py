@@ -55,7 +55,7 @@ class Normal:
 
 @dataclass(frozen=True)
 class Positive:
-    r"""Positive weights: $a\,U[0, 1)$, $a = ((p + 1) R^p / F)^{1/p}$. For inputs that are not centred.
+    r"""Positive weights $a\,U[0, 1)$, $a = ((p + 1) R^p / F)^{1/p}$: for inputs not centred.
 
     Args:
         radius: $R$, the expected p-norm of a neuron's weights.

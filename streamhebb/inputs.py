@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,47 +12,80 @@ import torch
 from torch import Tensor
 
 from streamhebb.errors import DeviceError, DTypeError, InputError, LabelError, ShapeError
+from streamhebb.readouts.base import plain
 from streamhebb.values import Shape
 
 
-def to_tensor(x: Any) -> Tensor:
+def to_tensor(x: Any, device: torch.device | None = None) -> Tensor:
     """Bring tensors, numpy arrays and (nested) lists of numbers to a tensor, without scaling.
+
+    Args:
+        x: what was given.
+        device: where arrays and lists go; a tensor stays where it is.
 
     Raises:
         DTypeError: for anything that is not floating point, with the cure.
         InputError: for anything that is not an array of numbers.
     """
     if not isinstance(x, Tensor):
-        if isinstance(x, (list, tuple)):
-            x = np.asarray(x, dtype=np.float32) if _numbers(x) else x
-        if not hasattr(x, "__array__") or isinstance(x, (str, bytes)):
-            raise InputError(
-                f"x is {_kind(x)}; a sample is a tensor, a numpy array, a list of numbers or a "
-                f"dict of features"
-            )
-        array = np.asarray(x)
-        if array.dtype.kind not in "fiub":
-            raise DTypeError(f"x has dtype {array.dtype}; it must be floating point")
-        x = torch.from_numpy(array if array.flags.writeable else array.copy())
+        array = _list_array(x) if isinstance(x, (list, tuple)) else x
+        if not hasattr(array, "__array__"):
+            raise InputError(f"x is {_kind(x)}; {_TAKEN}")
+        return torch.from_numpy(_native(np.asarray(array))).to(device)
+    if x.layout != torch.strided:
+        raise InputError(f"x is a {x.layout} tensor; only dense ones are taken: x.to_dense()")
     if not x.is_floating_point():
-        cure = "x / 255 for image bytes" if x.dtype == torch.uint8 else "x.float()"
-        raise DTypeError(f"x has dtype {x.dtype}; it must be floating point, for example {cure}")
+        raise DTypeError(f"x has dtype {x.dtype}; {_cure(str(x.dtype))}")
     return x
 
 
-def _numbers(x: Sequence[Any]) -> bool:
+_TAKEN = (
+    "a sample is a tensor, a numpy array, a list of numbers or a dict of features that are numbers"
+)
+
+
+def _list_array(x: Sequence[Any]) -> np.ndarray[Any, Any]:
+    """Lists of numbers, whole ones included: nobody writes an image as a list of bytes."""
     try:
-        np.asarray(x, dtype=np.float32)
-    except (TypeError, ValueError):
-        return False
-    return True
+        array = np.asarray(x)
+    except ValueError as error:
+        raise InputError(f"x is a ragged {type(x).__name__}; its rows differ in length") from error
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"x is {_kind(x)} that holds {array.dtype}; {_TAKEN}")
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
+def _native(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """What torch can share memory with; otherwise (flipped, read-only, foreign bytes) a copy."""
+    if array.dtype.kind != "f":
+        raise DTypeError(f"x has dtype {array.dtype}; {_cure(str(array.dtype))}")
+    if array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    if not array.dtype.isnative:
+        return array.astype(array.dtype.newbyteorder("="))
+    shared = array.flags.writeable and all(stride >= 0 for stride in array.strides)
+    return array if shared else array.copy()
+
+
+def _cure(dtype: str) -> str:
+    if "uint8" in dtype:
+        cure = "x / 255 for image bytes"
+    elif "complex" in dtype:
+        cure = "abs(x), or its real and imaginary parts as two channels"
+    elif "object" in dtype or "<U" in dtype or "<S" in dtype:
+        cure = "numpy.asarray(x, dtype='float32') if these are numbers"
+    else:
+        cure = "x.float() for a tensor, x.astype('float32') for an array"
+    return f"it must be floating point, for example {cure}"
 
 
 def _kind(x: Any) -> str:
     return "None" if x is None else f"a {type(x).__name__}"
 
 
-def from_features(x: Mapping[Any, Any], names: Sequence[Any] | None) -> tuple[Tensor, list[Any]]:
+def from_features(
+    x: Mapping[Any, Any], names: Sequence[Any] | None
+) -> tuple[np.ndarray[Any, Any], list[Any]]:
     """Bring a dict of features (River's samples) to a vector, in the order first seen.
 
     Raises:
@@ -65,10 +99,19 @@ def from_features(x: Mapping[Any, Any], names: Sequence[Any] | None) -> tuple[Te
             f"the features changed: missing {missing}, new {extra}; every sample needs the "
             f"{len(names)} features of the first one"
         )
+    return np.array([_feature(name, x[name]) for name in names], dtype=np.float64), names
+
+
+def _feature(name: Any, value: Any) -> float:
     try:
-        return torch.tensor([float(x[name]) for name in names], dtype=torch.float64), names
-    except (TypeError, ValueError) as error:
-        raise InputError(f"a feature is not a number: {error}; encode it first") from error
+        if not isinstance(value, (str, bytes)):  # "1.5" would pass as a number
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise InputError(
+        f"feature {name!r} is {value!r}, not a number; encode it first, for example with "
+        f"river.preprocessing.OneHotEncoder"
+    )
 
 
 def check_place(x: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -113,6 +156,17 @@ def all_finite(x: Tensor) -> bool:
     return bool(torch.isfinite(x).all())  # a sum of finite numbers may overflow
 
 
+def check_modulator(modulator: Any) -> None:
+    """Check the third factor, which multiplies every weight's change.
+
+    Raises:
+        InputError: for NaN, infinite values, or anything but one number.
+    """
+    one = modulator.numel() == 1 if isinstance(modulator, Tensor) else True
+    if not (one and isinstance(modulator, (Real, Tensor)) and math.isfinite(modulator)):
+        raise InputError(f"modulator={modulator!r} is not allowed; give one finite number")
+
+
 def targets(target: Any, batch: int, single: bool) -> list[Any]:
     """Bring the label, or labels, to a list of plain values with one entry a sample.
 
@@ -121,23 +175,23 @@ def targets(target: Any, batch: int, single: bool) -> list[Any]:
     """
     if target is None:
         return [None] * batch
-    if isinstance(target, (Tensor, np.ndarray)):
+    if hasattr(target, "tolist"):  # tensors, arrays, numpy scalars, series
         target = target.tolist()
-    elif isinstance(target, np.generic):
-        target = target.item()
     if not isinstance(target, (list, tuple)):
         target = [target] if single else target
     if not isinstance(target, (list, tuple)) or len(target) != batch:
         count = len(target) if isinstance(target, (list, tuple)) else 1
-        raise LabelError(f"{count} labels were given for {batch} samples; give one a sample")
-    return [_plain_label(label) for label in target]
+        raise LabelError(
+            f"{count} labels were given for {batch} samples; give one a sample, None where it is "
+            f"unknown. One-hot targets are not taken: use target.argmax(-1)"
+        )
+    return [_single(plain(label)) for label in target]
 
 
-def _plain_label(label: Any) -> Any:
-    if isinstance(label, (Tensor, np.generic)):
-        label = label.item()
-    if isinstance(label, float) and label.is_integer():
-        return int(label)  # scikit-learn and csv files hand out 3.0 for class 3
-    if isinstance(label, (list, tuple, dict, np.ndarray)):
-        raise LabelError(f"label {label!r} is not a single label; one-hot targets are not taken")
+def _single(label: Any) -> Any:
+    if isinstance(label, (list, tuple, dict, np.ndarray, Tensor)):
+        raise LabelError(
+            f"label {label!r} is not a single label; one-hot targets are not taken: use "
+            f"target.argmax(-1)"
+        )
     return label

@@ -53,13 +53,14 @@ def describe_arguments(obj: object) -> dict[str, Any]:
 def require(
     owner: str,
     name: str,
-    value: float,
+    value: object,
     *,
     above: float | None = None,
     at_least: float | None = None,
     at_most: float | None = None,
+    whole: bool = False,
 ) -> None:
-    """Check that a hyperparameter is a finite number within its limits.
+    """Check that a hyperparameter is a finite number, or a whole one, within its limits.
 
     Raises:
         ConfigError: naming the owner, the value and what is allowed.
@@ -70,7 +71,7 @@ def require(
         if limit is not None
     )
     ok = (
-        isinstance(value, (int, float))
+        isinstance(value, int if whole else (int, float))
         and not isinstance(value, bool)
         and math.isfinite(value)
         and (above is None or value > above)
@@ -79,7 +80,8 @@ def require(
     )
     if not ok:
         raise ConfigError(
-            f"{owner}: {name}={value!r} is not allowed; it must be a number {allowed}".rstrip()
+            f"{owner}: {name}={value!r} is not allowed; it must be a {'whole ' * whole}number "
+            f"{allowed}".rstrip()
         )
 
 
@@ -92,3 +94,20 @@ def require_choice(owner: str, name: str, value: object, allowed: tuple[object, 
     if value not in allowed:
         choices = ", ".join(repr(item) for item in allowed)
         raise ConfigError(f"{owner}: {name}={value!r} is not allowed; choose one of {choices}")
+
+
+def require_part(owner: str, name: str, value: object, example: str) -> None:
+    """Check that a setting is a part: an instance of a dataclass, not its class nor its name.
+
+    Raises:
+        ConfigError: naming the owner, the value and an example of what is allowed.
+    """
+    if isinstance(value, type):
+        raise ConfigError(
+            f"{owner}: {name}={value.__name__} is a class; write {name}={value.__name__}()"
+        )
+    if not dataclasses.is_dataclass(value):
+        raise ConfigError(
+            f"{owner}: {name}={value!r} is not allowed; it must be a part (a frozen dataclass), "
+            f"for example {name}={example}"
+        )

@@ -27,10 +27,10 @@ class Rate(Protocol):
 
 @dataclass(frozen=True)
 class ConstantRate:
-    """The same rate for ever.
+    r"""The same rate for ever.
 
     Args:
-        lr: $\\eta \\ge 0$.
+        lr: $\eta \ge 0$.
     """
 
     lr: float

@@ -6,6 +6,7 @@ leaves the old snapshot as it was. Nothing is unpickled on reading.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,9 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-import torch
 from torch import Tensor
 
 from streamhebb.errors import SnapshotError
@@ -25,12 +26,19 @@ FORMAT = "streamhebb-snapshot"
 VERSION = 1
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    total = hashlib.sha256()
+def _digest(tensors: Mapping[str, Tensor], meta: str) -> str:
+    """Checksum of all that is kept: names, kinds, shapes and values, and what JSON holds."""
+    total = hashlib.sha256(meta.encode())
     for name in sorted(tensors):
-        total.update(name.encode())
-        total.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
+        tensor = tensors[name]
+        total.update(f"|{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
+
+
+def _canonical(meta: Any) -> str:
+    """One text for one value, also after a round trip through JSON."""
+    return json.dumps(meta, sort_keys=True)
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -46,11 +54,20 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], meta: Any
         meta: anything JSON can hold.
 
     Raises:
-        SnapshotError: if the disk refuses; an older snapshot at ``path`` is then untouched.
+        SnapshotError: if the disk refuses, or ``meta`` holds what JSON cannot; an older
+            snapshot at ``path`` is then untouched.
     """
     path = Path(path)
     flat = {name: _plain(tensor) for name, tensor in tensors.items()}
-    header = {"format": FORMAT, "version": VERSION, "sha256": _digest(flat), "meta": meta}
+    try:
+        meta = json.loads(json.dumps(meta))  # as it will be read: keys become text
+    except (TypeError, ValueError) as error:
+        raise SnapshotError(
+            f"cannot write the snapshot {path}: {error}. Keep numbers, text, lists and dicts only "
+            f"in what is saved beside the net"
+        ) from error
+    digest = _digest(flat, _canonical(meta))
+    header = {"format": FORMAT, "version": VERSION, "sha256": digest, "meta": meta}
     data = save(flat, {"streamhebb": json.dumps(header)})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +94,9 @@ def replace(path: Path, data: bytes) -> None:
     if os.name == "posix":  # make the new name itself durable
         folder = os.open(path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            # The new file is whole and in its place; some network disks cannot sync a folder.
+            with contextlib.suppress(OSError):
+                os.fsync(folder)
         finally:
             os.close(folder)
 
@@ -109,6 +128,6 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Any]:
             f"{path} has snapshot version {header.get('version')!r}; this streamhebb reads "
             f"version {VERSION}. Use the streamhebb that wrote it"
         )
-    if header.get("sha256") != _digest(tensors):
+    if header.get("sha256") != _digest(tensors, _canonical(header.get("meta"))):
         raise SnapshotError(f"{path} is damaged: its checksum does not match; use an older one")
     return tensors, header["meta"]

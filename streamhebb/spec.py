@@ -63,9 +63,7 @@ FAMILIES: dict[str, tuple[type, ...]] = {
     "init": (init.Negative, init.Normal, init.Positive, init.Uniform),
     "bias": (bias.PriorBias,),
     "layer": tuple(
-        getattr(layers, name)
-        for name in layers.__all__
-        if name not in ("Layer", "PlasticLayer")
+        getattr(layers, name) for name in layers.__all__ if name not in ("Layer", "PlasticLayer")
     ),
     "readout": (readouts.RLSReadout, readouts.SoftmaxReadout),
 }
@@ -124,7 +122,7 @@ def _family(family: str) -> Any:
 @cache
 def _model(cls: type) -> type[Described]:
     """A pydantic model with the arguments of a class's constructor."""
-    hints = get_type_hints(cls.__init__)
+    hints = get_type_hints(cls.__init__)  # type: ignore[misc]
     fields: dict[str, Any] = {"type": (Literal[cls.__name__], ...)}
     for name, argument in inspect.signature(cls).parameters.items():
         if argument.kind not in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY):

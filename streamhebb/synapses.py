@@ -26,6 +26,7 @@ class Synapse(Protocol):
         n_out: number of neurons.
         groups: number of groups of neurons that see, and compete for, separate channels.
         weight_shape: shape in which weights are drawn and shown, ``(n_out, ...)``.
+        nonlocal_parts: names of what looks beyond one synapse and its two neurons.
     """
 
     @property
@@ -41,6 +42,11 @@ class Synapse(Protocol):
     @property
     def weight_shape(self) -> Shape:
         """Shape of the weights as users see them."""
+        ...
+
+    @property
+    def nonlocal_parts(self) -> tuple[str, ...]:
+        """Names of what looks beyond one synapse and its two neurons."""
         ...
 
     def flat(self, weight: Tensor) -> Tensor:
@@ -77,8 +83,8 @@ class DenseSynapse:
     n_out: int
 
     def __post_init__(self) -> None:
-        require("Dense", "n_in", self.n_in, at_least=1)
-        require("Dense", "n_out", self.n_out, at_least=1)
+        require("Dense", "n_in", self.n_in, at_least=1, whole=True)
+        require("Dense", "n_out", self.n_out, at_least=1, whole=True)
 
     @property
     def groups(self) -> int:
@@ -89,6 +95,11 @@ class DenseSynapse:
     def weight_shape(self) -> Shape:
         """``(n_out, n_in)``."""
         return (self.n_out, self.n_in)
+
+    @property
+    def nonlocal_parts(self) -> tuple[str, ...]:
+        """None: every synapse is its own."""
+        return ()
 
     def flat(self, weight: Tensor) -> Tensor:
         """Return the matrix itself."""
@@ -142,8 +153,8 @@ class ConvSynapse:
 
     def __post_init__(self) -> None:
         for name in ("n_in", "n_out", "kernel_size", "stride", "dilation", "groups"):
-            require("Conv2d", name, getattr(self, name), at_least=1)
-        require("Conv2d", "padding", self.padding, at_least=0)
+            require("Conv2d", name, getattr(self, name), at_least=1, whole=True)
+        require("Conv2d", "padding", self.padding, at_least=0, whole=True)
         require_choice("Conv2d", "padding_mode", self.padding_mode, ("reflect", "zeros"))
         if self.n_in % self.groups or self.n_out % self.groups:
             raise ConfigError(
@@ -155,6 +166,11 @@ class ConvSynapse:
     def weight_shape(self) -> Shape:
         """``(n_out, n_in / groups, kernel_size, kernel_size)``."""
         return (self.n_out, self.n_in // self.groups, self.kernel_size, self.kernel_size)
+
+    @property
+    def nonlocal_parts(self) -> tuple[str, ...]:
+        """The weights that all output pixels share."""
+        return ("weight sharing",)
 
     def flat(self, weight: Tensor) -> Tensor:
         """Rows in the order (kernel row, kernel column, channel), as windows are."""
@@ -199,10 +215,10 @@ class ConvSynapse:
         kernel = (self.kernel_size, self.kernel_size)
         if self.groups == 1:
             rows = kernels.windows(image, kernel, self.stride, self.dilation)
-            return rows.view(-1, rows.shape[-1])
-        parts = image.unflatten(3, (self.groups, -1)).permute(3, 0, 1, 2, 4).contiguous()
+            return rows.reshape(-1, rows.shape[-1])  # a 1x1 window with a stride is a view
+        parts = image.view(*image.shape[:3], self.groups, -1).permute(3, 0, 1, 2, 4).contiguous()
         rows = kernels.windows(parts.flatten(0, 1), kernel, self.stride, self.dilation)
-        return rows.view(self.groups, -1, rows.shape[-1])
+        return rows.reshape(self.groups, -1, rows.shape[-1])
 
     def fold(self, drive: Tensor, x: Tensor) -> Tensor:
         """``(n, n_out)`` to ``(B, n_out, OH, OW)``, channels last in memory."""

@@ -82,19 +82,25 @@ def make_net(seed: int = 0) -> StreamNet:
     return StreamNet(layer, Triangle(), readout=head, seed=seed)
 
 
+def _sides(net: StreamNet) -> tuple[Tensor, Callable[[Tensor, int], int]]:
+    """Return a copy of the net's weights, and the plain step on that copy."""
+    state = net.state_dict()
+    weight, head, bias = (
+        state[name].clone() for name in ("layers.0.weight", "readout.weight", "readout.bias")
+    )
+    return weight, plain_step(weight, head, bias)
+
+
 def difference(steps: int = 20) -> float:
     """Let both sides learn the same samples in float64, and compare their weights."""
     net = make_net().double()
-    layer, head = net.layers[0], net.readout
-    assert isinstance(layer, Dense)
-    assert isinstance(head, SoftmaxReadout)
-    weight, plain_head, bias = (t.clone() for t in (layer.weight, head.weight, head.bias))
-    plain = plain_step(weight, plain_head, bias)
+    weight, plain = _sides(net)
     xs = torch.rand(steps, N_IN, generator=torch.Generator().manual_seed(2)).double()
     for i, x in enumerate(xs):
         net.step(x, i % CLASSES)
         plain(x, i % CLASSES)
-    return float((layer.weight - weight).abs().max() / weight.abs().max())
+    ours = net.state_dict()["layers.0.weight"]
+    return float((ours - weight).abs().max() / weight.abs().max())
 
 
 def compare(threads: int = 1, rounds: int = 40, steps: int = 25, warmup: int = 50) -> StepCost:
@@ -103,11 +109,7 @@ def compare(threads: int = 1, rounds: int = 40, steps: int = 25, warmup: int = 5
     torch.set_num_threads(threads)
     try:
         net = make_net()
-        layer, head = net.layers[0], net.readout
-        assert isinstance(layer, Dense)
-        assert isinstance(head, SoftmaxReadout)
-        weight, plain_head, bias = (t.clone() for t in (layer.weight, head.weight, head.bias))
-        plain = plain_step(weight, plain_head, bias)
+        _, plain = _sides(net)
         chance = torch.Generator().manual_seed(1)
         total = warmup + rounds * steps
         xs = torch.rand(total, N_IN, generator=chance)
@@ -115,16 +117,22 @@ def compare(threads: int = 1, rounds: int = 40, steps: int = 25, warmup: int = 5
         for i in range(warmup):
             net.step(xs[i], labels[i])
             plain(xs[i], labels[i])
-        ours, theirs = [], []
+        ours: list[float] = []
+        theirs: list[float] = []
         for turn in range(rounds):
             block = range(warmup + turn * steps, warmup + (turn + 1) * steps)
-            sides = [(net.step, ours), (plain, theirs)]
+            sides: list[tuple[Callable[[Tensor, int], object], list[float]]] = [
+                (net.step, ours),
+                (plain, theirs),
+            ]
             for step, times in sides if turn % 2 else sides[::-1]:
                 start = time.perf_counter()
                 for i in block:
                     step(xs[i], labels[i])
                 times.append((time.perf_counter() - start) / steps * 1e6)
         ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-        return StepCost(threads, statistics.median(ours), statistics.median(theirs), ratio, difference())
+        return StepCost(
+            threads, statistics.median(ours), statistics.median(theirs), ratio, difference()
+        )
     finally:
         torch.set_num_threads(before)

@@ -65,9 +65,7 @@ class Conv2d(PlasticLayer):
         trained: int | None = None,
     ) -> None:
         super().__init__(
-            ConvSynapse(
-                n_in, n_out, kernel_size, stride, padding, padding_mode, dilation, groups
-            ),
+            ConvSynapse(n_in, n_out, kernel_size, stride, padding, padding_mode, dilation, groups),
             rule=rule,
             competition=competition,
             rate=rate,

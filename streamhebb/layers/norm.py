@@ -56,7 +56,7 @@ class BatchNorm(Layer):
 
     def __init__(self, n_in: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
-        require("BatchNorm", "n_in", n_in, at_least=1)
+        require("BatchNorm", "n_in", n_in, at_least=1, whole=True)
         require("BatchNorm", "momentum", momentum, at_least=0, at_most=1)
         require("BatchNorm", "eps", eps, above=0)
         self.n_in = n_in
@@ -137,7 +137,7 @@ class RunningNorm(Layer):
 
     def __init__(self, n_in: int, tau: float = 100.0, eps: float = 1e-5) -> None:
         super().__init__()
-        require("RunningNorm", "n_in", n_in, at_least=1)
+        require("RunningNorm", "n_in", n_in, at_least=1, whole=True)
         require("RunningNorm", "tau", tau, at_least=1)
         require("RunningNorm", "eps", eps, above=0)
         self.n_in = n_in

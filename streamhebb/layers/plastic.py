@@ -13,12 +13,20 @@ from streamhebb.competition import Competition, Independent, SoftWTA
 from streamhebb.errors import ConfigError, ShapeError
 from streamhebb.init import Init, Normal
 from streamhebb.layers.base import Layer
-from streamhebb.parts import State, require
+from streamhebb.parts import State, require, require_choice, require_part
 from streamhebb.rates import ConstantRate, NormRate, Rate
 from streamhebb.rules import PlasticityRule, SoftHebb
 from streamhebb.scaling import NeuronRMS, Scaling
 from streamhebb.synapses import Synapse
 from streamhebb.values import Activity, Shape
+
+_EXAMPLES = {
+    "competition": "HardWTA()",
+    "rate": "NormRate(0.01) or a number",
+    "scaling": "LayerMax()",
+    "init": "Normal()",
+    "bias": "PriorBias()",
+}
 
 
 class Seen(NamedTuple):
@@ -61,8 +69,10 @@ class PlasticLayer(Layer):
 
     learns = True
     plastic = True
-    weight: Tensor
+    bias: PriorBias | None  # nn.Module's own lookup would call it a tensor
+    prior: Tensor  # only with a bias
     updates: Tensor
+    weight: Tensor
 
     def __init__(
         self,
@@ -80,13 +90,14 @@ class PlasticLayer(Layer):
     ) -> None:
         super().__init__()
         require(type(self).__name__, "norm_p", norm_p, at_least=1)
-        if trained is not None and not 1 <= trained <= synapse.n_out:
+        if trained is not None and (type(trained) is not int or not 1 <= trained <= synapse.n_out):
             raise ConfigError(
-                f"{type(self).__name__}: trained={trained} is not allowed; it must be between 1 "
-                f"and n_out={synapse.n_out}, or None for all"
+                f"{type(self).__name__}: trained={trained!r} is not allowed; it must be a whole "
+                f"number between 1 and n_out={synapse.n_out}, or None for all"
             )
         self.synapse = synapse
         self.rule = SoftHebb() if rule is None else rule
+        require_part(type(self).__name__, "rule", self.rule, "Oja()")
         if competition is None:
             competition = SoftWTA(anti_hebbian=True) if self.rule.competes else Independent()
         self.competition = competition
@@ -99,6 +110,12 @@ class PlasticLayer(Layer):
         self.bias = bias
         self.pre_triangle = pre_triangle
         self.trained = trained
+        require_choice(type(self).__name__, "pre_triangle", pre_triangle, (True, False))
+        for name, example in _EXAMPLES.items():
+            if name != "bias" or bias is not None:
+                require_part(type(self).__name__, name, getattr(self, name), example)
+        # A competition that cannot serve so many neurons says so now, not at the first sample.
+        self.competition(torch.zeros(1, synapse.n_out // synapse.groups))
 
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         self.register_buffer("weight", synapse.flat(torch.zeros(synapse.weight_shape)).clone())
@@ -147,7 +164,7 @@ class PlasticLayer(Layer):
         self._write("rule", self.rule.init(self.weight.shape[1], self.synapse.n_out))
         self._write("scaling", self.scaling.init(self.synapse.n_out))
         if self.bias is not None:
-            self.prior.copy_(self.bias.init(self.synapse.n_out))
+            self.prior.copy_(self.bias.init(self.synapse.n_out, self.synapse.groups))
 
     def set_weight(self, weight: Tensor) -> None:
         """Copy weights in, shaped as ``kernel`` shows them.
@@ -169,7 +186,8 @@ class PlasticLayer(Layer):
 
     def radius(self) -> Tensor:
         r"""Radius $r_j = (\sum_i |w_{ji}|^p)^{1/p}$ of every neuron, shape ``(n_out,)``."""
-        return torch.linalg.vector_norm(self.weight, self.norm_p, dim=1)
+        norm: Tensor = torch.linalg.vector_norm(self.weight, self.norm_p, dim=1)
+        return norm
 
     def current_rate(self) -> Tensor | float:
         """The rate the next update will use: one number, or shape ``(n_out,)``."""
@@ -207,7 +225,8 @@ class PlasticLayer(Layer):
     def observe(self, x: Tensor) -> tuple[Tensor, Seen]:
         """Return the drive ``u`` and what ``learn`` needs; changes nothing."""
         pre, drive = self._drive(x)
-        return self.synapse.fold(drive, x), Seen(pre, drive, x.shape[0])
+        samples = 1 if x.ndim == self.sample_ndim else x.shape[0]
+        return self.synapse.fold(drive, x), Seen(pre, drive, samples)
 
     def delta(self, seen: Seen) -> tuple[Tensor, Tensor, State]:
         """Return the raw change, the postsynaptic factors and the rule's next state.
@@ -233,8 +252,11 @@ class PlasticLayer(Layer):
         if divisor is not None:
             step = step / divisor
         if self.bias is not None:
-            self._learn_bias(post, seen.samples, rate, modulator)
-        rows = slice(self.trained)
+            total = post.sum(-2).reshape(-1)
+            change = self.bias.change(total, self.prior, post.shape[-2], seen.samples)
+            change = change * rate * modulator
+            self.prior[: self.trained] += change[: self.trained]
+        rows = slice(self.trained)  # of all neurons if None
         if isinstance(step, Tensor):
             step = step if step.ndim < 2 else step[rows]
             self.weight[rows].addcmul_(delta[rows], step)
@@ -244,20 +266,14 @@ class PlasticLayer(Layer):
         self._write("scaling", scaling)
         self.updates += 1
 
-    def _learn_bias(
-        self, post: Tensor, samples: int, rate: Tensor | float, modulator: float | Tensor
-    ) -> None:
-        assert self.bias is not None
-        total = post.sum(-2).reshape(-1)
-        change = self.bias.change(total, self.prior, post.shape[-2], samples)
-        self.prior += change * rate * modulator
-
     # -- what users see ------------------------------------------------------------------------
 
     def nonlocal_parts(self) -> tuple[str, ...]:
         """Names of the parts that look beyond one synapse and its two neurons."""
         parts = [] if self.scaling.local else [type(self.scaling).__name__]
-        return tuple(parts)
+        if self.bias is not None:
+            parts.append(type(self.bias).__name__)
+        return (*parts, *self.synapse.nonlocal_parts)
 
     def extra_repr(self) -> str:
         """Parts, with the ones that are not local marked."""

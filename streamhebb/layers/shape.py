@@ -19,10 +19,10 @@ class _Pool2d(Layer):
     def __init__(self, kernel_size: int, stride: int | None = None, padding: int = 0) -> None:
         super().__init__()
         name = type(self).__name__
-        require(name, "kernel_size", kernel_size, at_least=1)
+        require(name, "kernel_size", kernel_size, at_least=1, whole=True)
         stride = kernel_size if stride is None else stride
-        require(name, "stride", stride, at_least=1)
-        require(name, "padding", padding, at_least=0)
+        require(name, "stride", stride, at_least=1, whole=True)
+        require(name, "padding", padding, at_least=0, whole=True)
         if padding > kernel_size // 2:
             raise ConfigError(
                 f"{name}: padding={padding} is not allowed; it must be at most half of "

@@ -53,9 +53,7 @@ def activity_over_time(
         norm = PowerNorm(0.5, vmin=0, vmax=max(float(map_.max()), 1e-9))
         edges = np.concatenate([[0.0], at])
         neurons = np.arange(map_.shape[1] + 1)
-        mesh = axes.pcolormesh(
-            edges, neurons, map_.T, cmap="magma", norm=norm, rasterized=True
-        )
+        mesh = axes.pcolormesh(edges, neurons, map_.T, cmap="magma", norm=norm, rasterized=True)
         bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=14)
         bar.ax.yaxis.set_major_locator(MaxNLocator(3))
         bar.ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")

@@ -75,5 +75,11 @@ def learning_curve(
     # Above the line of chance, whichever of the two halves leaves the curves free.
     below = chance is None or chance < 0.4
     place = {"loc": "lower right", "bbox_to_anchor": (1, (chance or 0) + 0.06)}
-    axes.legend(**(place if below else {"loc": "lower right"}), frameon=True, framealpha=0.9, edgecolor="none", fontsize=8)
+    axes.legend(
+        **(place if below else {"loc": "lower right"}),
+        frameon=True,
+        framealpha=0.9,
+        edgecolor="none",
+        fontsize=8,
+    )
     return figure

@@ -43,19 +43,17 @@ class Readout(nn.Module):
         name = type(self).__name__
         if n_in is not None and n_in < 1:
             raise ConfigError(f"{name}: n_in={n_in} is not allowed; it must be at least 1")
-        if isinstance(classes, int) and classes < 1:
-            raise ConfigError(f"{name}: classes={classes} is not allowed; it must be at least 1")
         self.n_in = n_in
-        self.classes = classes
+        self.classes = _plain_classes(name, classes)
         self.open = classes is None
-        known = range(classes) if isinstance(classes, int) else classes or ()
-        self._labels: list[Label] = [plain(label) for label in known]
+        known = range(self.classes) if isinstance(self.classes, int) else self.classes or ()
+        self._labels: list[Label] = list(known)
         self._index = {label: row for row, label in enumerate(self._labels)}
         if len(self._index) != len(self._labels):
             raise ConfigError(f"{name}: classes={classes!r} names a label twice")
         self._class_buffers = buffers
         # Snapshots of a readout that has grown have more rows than a fresh one.
-        self.register_load_state_dict_pre_hook(_fit_to_snapshot)
+        self.register_load_state_dict_pre_hook(_fit_to_snapshot)  # type: ignore[no-untyped-call]
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -100,14 +98,14 @@ class Readout(nn.Module):
             LabelError: for a label outside fixed classes, or one that cannot be a label.
         """
         for label in target:
-            if label is None or label in self._index:
+            if label is None:
                 continue
             if not isinstance(label, (int, str, bool)):
                 raise LabelError(
                     f"label {label!r} of type {type(label).__name__} is not allowed; labels are "
                     f"int, str or bool"
                 )
-            if not self.open:
+            if label not in self._index and not self.open:
                 raise LabelError(
                     f"label {label!r} is outside the classes {_short(self._labels)}; correct the "
                     f"label, or build the readout with classes=None to let classes appear"
@@ -164,9 +162,7 @@ class Readout(nn.Module):
         self._index = {label: row for row, label in enumerate(self._labels)}
 
 
-def _fit_to_snapshot(
-    module: nn.Module, state: dict[str, Any], prefix: str, *_: Any
-) -> None:
+def _fit_to_snapshot(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     extra = state.get(f"{prefix}_extra_state")
     if isinstance(module, Readout) and module.open and extra is not None:
         module._resize(len(extra["labels"]))
@@ -178,11 +174,35 @@ def _short(labels: Sequence[Label]) -> str:
 
 
 def plain(label: Any) -> Any:
-    """Bring a label to a plain Python value: numpy and torch scalars become ``int``.
+    """Bring a label to a plain Python value: numpy and torch scalars, and whole floats, to ``int``.
+
+    ``1``, ``1.0`` and ``True`` are one label, as they are equal in Python; ``"1"`` is another.
 
     Example:
-        >>> plain(torch.tensor(3))
-        3
+        >>> plain(torch.tensor(3)), plain(3.0)
+        (3, 3)
     """
     item = getattr(label, "item", None)
-    return item() if callable(item) and getattr(label, "ndim", 0) == 0 else label
+    if callable(item) and getattr(label, "ndim", 0) == 0:
+        label = item()
+    # scikit-learn and csv files hand out 3.0 for class 3
+    return int(label) if isinstance(label, float) and label.is_integer() else label
+
+
+def _plain_classes(owner: str, classes: Any) -> int | list[Label] | None:
+    """Check what was asked for, and bring it to what JSON can hold."""
+    if classes is None:
+        return None
+    count = plain(classes)
+    if isinstance(count, int) and not isinstance(count, bool):
+        if count >= 1:
+            return count
+        raise ConfigError(f"{owner}: classes={classes} is not allowed; it must be at least 1")
+    ok = isinstance(classes, Iterable) and not isinstance(classes, (str, bytes))
+    labels = [plain(label) for label in classes] if ok else []
+    if not labels or not all(isinstance(label, (int, str, bool)) for label in labels):
+        raise ConfigError(
+            f"{owner}: classes={classes!r} is not allowed; give a number of classes, a list of "
+            f"labels that are int, str or bool, or None to let classes appear"
+        )
+    return labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,13 +24,19 @@ class RLSReadout(Readout):
     seen so far. A class that appears late is exact too: its targets were 0 until then. The bias is
     a feature that is always 1. A micro-batch is one step of the block form.
 
+    With $\lambda < 1$ the past fades, and so would the ridge: a feature that is silent for long
+    (a dead neuron, features that depend on each other) would let $P$ grow without bound, to NaN.
+    So every step gives the ridge back to a few features in turn, each at least once in the memory
+    $1 / (1 - \lambda)$: feature $i$ is shown alone, as
+    $x = e_i\sqrt{ridge\,(1 - \lambda^T)}$ with target 0, once in every round of $T$ steps.
+
     Time and memory grow with ``n_in`` squared.
 
     Args:
         n_in: features; ``None`` lets the net fill it in.
         classes: a number, the labels, or ``None`` for an open set.
         ridge: $P$ starts as the identity divided by this.
-        forget: $\lambda$; below 1 the past fades, with a memory of $1 / (1 - \lambda)$ samples.
+        forget: $\lambda$; below 1 the past fades, with a memory of $1 / (1 - \lambda)$ steps.
 
     Example:
         >>> readout = RLSReadout(2, classes=2, ridge=0.1)
@@ -44,6 +51,7 @@ class RLSReadout(Readout):
 
     weight: Tensor
     inverse: Tensor
+    turn: Tensor
 
     def __init__(
         self,
@@ -67,6 +75,7 @@ class RLSReadout(Readout):
         eye = torch.eye(n_in + 1, dtype=torch.float64) / self.ridge
         self.register_buffer("weight", torch.zeros(len(self._labels), n_in + 1))
         self.register_buffer("inverse", eye)
+        self.register_buffer("turn", torch.zeros((), dtype=torch.int64))
 
     def respond(self, x: Tensor) -> Tensor:
         """Return the regression's estimate of the one-hot target."""
@@ -78,6 +87,11 @@ class RLSReadout(Readout):
         if not len(x):
             return
         x = torch.cat([x, x.new_ones(len(x), 1)], 1).to(self.inverse.dtype)
+        if self.forget < 1:
+            shown = self._ridge_rows()
+            scores = torch.cat([scores, (shown @ self.weight.mT.to(x.dtype)).to(scores.dtype)])
+            hot = torch.cat([hot, hot.new_zeros(len(shown), hot.shape[1])])
+            x = torch.cat([x, shown])
         px = x @ self.inverse
         inner = px @ x.mT
         inner.diagonal().add_(self.forget)
@@ -85,7 +99,20 @@ class RLSReadout(Readout):
         self.weight += ((hot - scores).mT.to(gain.dtype) @ gain).to(self.weight.dtype)
         self.inverse.addmm_(px.mT, gain, alpha=-1)
         if self.forget < 1:
-            self.inverse /= self.forget
+            # Rounding makes P a little unsymmetric, and forgetting would multiply just that.
+            self.inverse.add_(self.inverse.mT.clone()).mul_(0.5 / self.forget)
+
+    def _ridge_rows(self) -> Tensor:
+        """The features whose turn it is to be reminded of the ridge, one row each."""
+        size = self.inverse.shape[0]
+        rows = min(size, math.ceil(size * (1 - self.forget)))
+        steps = math.ceil(size / rows)  # of a round; never longer than the memory
+        first = self.turn % steps * rows
+        index = (first + torch.arange(rows, device=first.device)) % size
+        self.turn += 1
+        height = math.sqrt(self.ridge * (1 - self.forget**steps))
+        shown = self.inverse.new_zeros(rows, size)
+        return shown.scatter_(1, index[:, None], height)
 
     def probabilities(self, scores: Tensor) -> Tensor:
         """Clip the estimates to positive numbers and bring their sum to 1."""
@@ -99,4 +126,5 @@ class RLSReadout(Readout):
             self._index.clear()
         self._resize(len(self._labels))
         self.weight.zero_()
+        self.turn.zero_()
         self.inverse.copy_(torch.eye(self.inverse.shape[0]) / self.ridge)

@@ -45,6 +45,7 @@ class SoftmaxReadout(Readout):
 
     weight: Tensor
     bias: Tensor
+    updates: Tensor
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from streamhebb.parts import State
+from streamhebb.parts import State, require
 from streamhebb.values import Activity, LocalUpdate, Outer
 
 
@@ -24,6 +24,9 @@ class Delta:
 
     weight_decay: float = 0.0
     competes: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require("Delta", "weight_decay", self.weight_decay, at_least=0)
 
     def init(self, n_in: int, n_out: int) -> State:
         """No state."""

@@ -49,9 +49,7 @@ def describe(job: Job) -> str:
     """Say what would run: settings, net, shapes, parts that are not local."""
     settings = json.dumps(job.settings.kept(), indent=2, ensure_ascii=False)
     width = max(len(name) for name, _ in job.shapes())
-    shapes = [
-        f"  {name:<{width}}  {'x'.join(map(str, shape))}" for name, shape in job.shapes()
-    ]
+    shapes = [f"  {name:<{width}}  {'x'.join(map(str, shape))}" for name, shape in job.shapes()]
     parts = [f"  {name}: {', '.join(parts)}" for name, parts in job.net.nonlocal_parts().items()]
     return "\n".join(
         [

@@ -108,8 +108,8 @@ class Live:
     def start(self, job: Job) -> None:
         """Draw the bar."""
         from rich.live import Live as RichLive
-        from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeElapsedColumn
-        from rich.progress import TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
 
         self._console.print(headline(job), style="bold", highlight=False)
         columns: list[Any] = [BarColumn(bar_width=40), TextColumn("{task.fields[counted]}")]

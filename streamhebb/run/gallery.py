@@ -45,13 +45,16 @@ def _figures(job: Job, rows: Sequence[Row]) -> Iterator[tuple[str, Figure]]:
     what = f"{job.position:,} samples of {job.source_name}{through}"
     layers = plastic_layers(job.net)
     if job.labelled:
-        yield "learning_curve", pictures.learning_curve(
-            [row["sample"] for row in rows],
-            [row["accuracy"] for row in rows],
-            [row["window_accuracy"] for row in rows],
-            window=job.settings.window,
-            chance=job.chance,
-            title=f"Learning curve: {what}",
+        yield (
+            "learning_curve",
+            pictures.learning_curve(
+                [row["sample"] for row in rows],
+                [row["accuracy"] for row in rows],
+                [row["window_accuracy"] for row in rows],
+                window=job.settings.window,
+                chance=job.chance,
+                title=f"Learning curve: {what}",
+            ),
         )
     if not layers:
         return

@@ -66,8 +66,10 @@ def last_quarter(rows: Sequence[Row]) -> dict[str, Any] | None:
     that is seen to its end has a line exactly there.
 
     Example:
-        >>> rows = [{"sample": 3, "accuracy": 0.0, "labelled": 3},
-        ...         {"sample": 4, "accuracy": 0.25, "labelled": 4}]
+        >>> rows = [
+        ...     {"sample": 3, "accuracy": 0.0, "labelled": 3},
+        ...     {"sample": 4, "accuracy": 0.25, "labelled": 4},
+        ... ]
         >>> last_quarter(rows)
         {'accuracy': 1.0, 'from': 3, 'samples': 1}
     """
@@ -94,8 +96,16 @@ def in_words(summary: dict[str, Any]) -> list[str]:
     """The summary as two lines for people.
 
     Example:
-        >>> in_words({"samples": 10, "seconds": 2.0, "samples_per_second": 5.0, "neurons": 4,
-        ...           "converged": None, "status": "finished"})
+        >>> in_words(
+        ...     {
+        ...         "samples": 10,
+        ...         "seconds": 2.0,
+        ...         "samples_per_second": 5.0,
+        ...         "neurons": 4,
+        ...         "converged": None,
+        ...         "status": "finished",
+        ...     }
+        ... )
         ['10 samples in 2.0 s (5 a second); finished', '4 neurons, too short to tell how many ...']
     """
     first = (

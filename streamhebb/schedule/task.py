@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from streamhebb.errors import ConfigError
+
 Frame: TypeAlias = Any
 """The values of one sample on its way through a plan; only tasks look inside."""
 
@@ -46,12 +48,15 @@ def make_plan(tasks: Sequence[Task]) -> Plan:
     """Check that tasks wait only for earlier ones, and freeze them.
 
     Raises:
-        ValueError: naming the task that waits for a later one or for itself.
+        ConfigError: naming the task that waits for a later one or for itself.
     """
     for position, task in enumerate(tasks):
         late = [other for other in task.after if not 0 <= other < position]
         if late:
-            raise ValueError(f"task {task.name!r} at {position} waits for {late}: not earlier")
+            raise ConfigError(
+                f"task {task.name!r} at position {position} waits for {late}; it may wait only for "
+                f"{list(range(position))}: put it after the tasks it needs"
+            )
     return tuple(tasks)
 
 

@@ -18,7 +18,7 @@ _PAUSE = 0.02
 class Capture(Protocol):
     """The part of ``cv2.VideoCapture`` that is used."""
 
-    def isOpened(self) -> bool:  # noqa: N802
+    def isOpened(self) -> bool:
         """Whether there is a device."""
         ...
 
@@ -113,7 +113,7 @@ class NewestFrame:
                 self._read(capture)
             finally:
                 capture.release()
-        except Exception as error:  # handed to whoever takes the next frame
+        except Exception as error:  # noqa: BLE001 - handed to whoever takes the next frame
             with self._changed:
                 self._error = error
                 self._changed.notify_all()
@@ -126,7 +126,7 @@ class NewestFrame:
             ok, pixels = capture.read()
             with self._changed:
                 if self._stopping:
-                    if ok:
+                    if ok:  # type: ignore[unreachable]
                         self._counts["dropped"] += 1
                     return
                 if not ok or pixels is None:

@@ -44,7 +44,7 @@ def datasets(purpose: str) -> Any:
 
 
 def _mended() -> Any:
-    global _library
+    global _library  # noqa: PLW0603 - kept alive: its schemas go when it goes
     # The failed import leaves half-built submodules behind.
     for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
         del sys.modules[name]

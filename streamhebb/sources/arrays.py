@@ -15,6 +15,8 @@ from streamhebb.sources._checks import optional_whole, span, whole
 from streamhebb.sources.base import Unclosed
 from streamhebb.values import Label, Sample, Shape
 
+_WHITE = np.float32(255)
+
 
 class ArraySource(Unclosed):
     """A stream over arrays in memory.
@@ -26,7 +28,7 @@ class ArraySource(Unclosed):
     and the number of rows only, and never changes with versions of numpy.
 
     ``uint8`` is kept as it is and divided by 255 as it is handed out; ``bool`` becomes 0 and 1;
-    floats become float32 and are not scaled.
+    floats become float32 and are not scaled. ``id`` is the row in ``x``; there are no time stamps.
 
     Args:
         x: array or tensor ``(N, *shape)``.
@@ -84,9 +86,7 @@ class ArraySource(Unclosed):
         self.counts: dict[str, int] = {}
 
     def __len__(self) -> int:
-        left = span(self.epochs * len(self.x), self.start, self.limit)
-        assert left is not None  # a finite stream
-        return left
+        return span(self.epochs * len(self.x), self.start, self.limit) or 0
 
     def __iter__(self) -> Iterator[Sample]:
         rows = len(self.x)
@@ -110,8 +110,9 @@ class ArraySource(Unclosed):
 
 def _unit(row: np.ndarray[Any, Any]) -> Tensor:
     # Always a copy, so that nobody downstream can change the data set.
-    x = torch.from_numpy(np.array(row))
-    return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x
+    if row.dtype == np.uint8:
+        return torch.from_numpy(np.divide(row, _WHITE, dtype=np.float32))
+    return torch.from_numpy(np.array(row))
 
 
 def _stored(x: Any, shape: Shape | None, name: str) -> np.ndarray[Any, Any]:

@@ -76,7 +76,7 @@ class Camera:
         self.device, self.name = _device(device)
         self._size = None if size is None else picture_size(size)
         self.gray = gray
-        if not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf:
+        if not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf:  # type: ignore[redundant-expr]
             raise ConfigError(f"timeout={timeout!r} is not allowed; give seconds above 0")
         self.timeout = float(timeout)
         self.limit = optional_whole(limit, "limit", 0)
@@ -155,7 +155,8 @@ class Camera:
 
     def _asked(self, ask: Callable[[NewestFrame], Any], reader: NewestFrame | None = None) -> Any:
         reader = reader or self._reader
-        assert reader is not None
+        if reader is None:
+            raise SourceError(f"{self.name} is not open; use it in a with block")
         try:
             return ask(reader)
         except Exception as error:
@@ -182,8 +183,7 @@ class Camera:
 
     def _observation(self, x: Tensor) -> Tensor:
         """``uint8 (C, H, W)`` to float32 in [0, 1], of the right size and channels."""
-        assert self._size is not None
-        if x.shape[1:] != self._size:
+        if self._size is not None and x.shape[1:] != self._size:
             x = interpolate(x[None], self._size, mode="bilinear", antialias=True)[0]
         unit = x.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
         if self.gray and len(unit) == 3:

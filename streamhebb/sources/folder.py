@@ -83,9 +83,7 @@ class ImageFolder(Unclosed):
 
     def __len__(self) -> int:
         """Samples left, if all pictures can be read."""
-        left = span(len(self._files), self.start, self.limit)
-        assert left is not None  # a finite stream
-        return left
+        return span(len(self._files), self.start, self.limit) or 0
 
     def __iter__(self) -> Iterator[Sample]:
         self.counts.update(unreadable=0, unlabelled=self._refused)
@@ -120,7 +118,7 @@ class ImageFolder(Unclosed):
                 if image.width * image.height > MAX_PIXELS:
                     raise ValueError(f"{image.width} x {image.height} pixels are too many")
                 return picture(np.asarray(self._scaled(image)))
-        except Exception as error:  # Pillow raises many kinds on damaged or hostile files
+        except Exception as error:  # noqa: BLE001 - Pillow raises many kinds on damaged or hostile files
             self.counts["unreadable"] += 1
             _log.warning("%s cannot be read and is skipped: %s", path, error)
             return None

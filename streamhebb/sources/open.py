@@ -31,7 +31,7 @@ _DOWNLOADABLE: dict[str, Callable[..., ArraySource]] = {
 
 
 def open_source(
-    spec: str,
+    spec: str | Path,
     *,
     seed: int | None = 0,
     split: str | None = None,
@@ -67,6 +67,7 @@ def open_source(
         >>> len(open_source("digits", limit=100, start=40))
         60
     """
+    spec = str(spec)
     name = spec.strip().lower().replace("_", "-")
     scheme = spec.partition("://")[0].lower() if "://" in spec else None
     if name in source_names():
@@ -82,7 +83,8 @@ def open_source(
         )  # fmt: skip
     path = Path(spec).expanduser()
     is_camera = name.startswith("camera:") or scheme in URL_SCHEMES
-    if not is_camera and not path.is_dir() and path.suffix.lower() not in VIDEO_SUFFIXES:
+    is_path = path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES
+    if not name or not (is_camera or is_path):  # Path("") would be the working folder
         raise SourceError(_unknown(spec, name, path))
     if split is not None or epochs != 1:
         raise ConfigError(f"{spec} has no split and no epochs: they are for data sets")

@@ -32,6 +32,13 @@ def test_stored_order_scaled_and_labelled():
     assert source.classes == (0, 1, 2)
 
 
+def test_all_bytes_are_scaled_as_torch_does():
+    x = np.arange(256, dtype=np.uint8)[:, None]
+    x.flags.writeable = False
+    got = torch.cat([s.x for s in ArraySource(x)])
+    assert torch.equal(got, torch.arange(256, dtype=torch.uint8).to(torch.float32).div(255))
+
+
 def test_each_epoch_has_its_own_order_and_all_rows():
     source = ArraySource(X, seed=3, epochs=3)
     order = ids(source)

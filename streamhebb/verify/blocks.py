@@ -1,0 +1,136 @@
+"""Replays one block of a published network through StreamNet: norms, layer, activation, pool."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import cast
+
+from torch import Tensor
+
+from streamhebb.errors import SourceError
+from streamhebb.layers import (
+    AvgPool2d,
+    BatchNorm,
+    Flatten,
+    L2Norm,
+    Layer,
+    MaxNorm,
+    MaxPool2d,
+    Winner,
+)
+from streamhebb.layers.plastic import PlasticLayer
+from streamhebb.net import StreamNet
+from streamhebb.values import Shape, StepResult
+from streamhebb.verify.cases import Case
+from streamhebb.verify.compare import Comparison, rate_slack
+from streamhebb.verify.functions import activation, output_limit
+from streamhebb.verify.settings import Settings, short_names
+
+_POOL = re.compile(r"(max|avg)_(\d+)_(\d+)_(\d+)$")
+
+
+def is_block(case: Case) -> bool:
+    """Whether the case is about one block."""
+    return "train_out0" in case or ("op" in case.meta and "layer_config" in case.meta)
+
+
+def missing(case: Case) -> str:
+    """Say what is not supported; empty if everything is."""
+    case.need(("w0",))
+    if reason := _settings(case).missing():
+        return reason
+    act, pool = case.meta.get("act"), case.meta.get("pool")
+    if act and activation(str(act)) is None:
+        return f"activation {act} does not exist"
+    if pool and not _POOL.match(str(pool)):
+        return f"pool {pool} does not exist"
+    if act and pool and isinstance(activation(str(act)), Winner):
+        return "the published one-hot puts channels last, and pools over them"
+    for name in ("dropout", "att_dropout"):
+        if isinstance(case.meta.get(name), float):  # a whole number means none there
+            return f"{name} draws random numbers"
+    return ""
+
+
+def replay_block(case: Case, comparison: Comparison) -> None:
+    """Train on all inputs but the last, then respond to the last."""
+    steps = _steps(case)
+    settings = _settings(case)
+    weight = case.shaped("w0", (None,) * (4 if settings.conv else 2))
+    x = case.shaped("x", (steps + 1, None, *[None] * (case["x"].ndim - 2)))
+    comparison.used("x", "w0")
+    shape = tuple(x.shape[2:])
+    layers = _layers(case, settings, comparison.tensor(weight), shape)
+    net = StreamNet(*layers, seed=None, input_shape=shape).to(comparison.dtype)
+    plastic = next(layer for layer in layers if isinstance(layer, PlasticLayer))
+    norms = [layer for layer in layers if isinstance(layer, BatchNorm)]
+    one_hot = any(isinstance(layer, Winner) for layer in layers)
+    limit = max(output_limit(layer) for layer in layers)
+    for step in range(steps):
+        out = _output(net.step(comparison.tensor(x[step])), one_hot)
+        comparison.check(f"train_out{step}", out, limit=limit)
+        comparison.check(f"w{step + 1}", plastic.kernel)
+        for n, norm in enumerate(norms):
+            comparison.check(f"bn{n}_mean{step}", norm.mean)
+            comparison.check(f"bn{n}_var{step}", norm.var)
+    out = _output(net.respond(comparison.tensor(x[steps])), one_hot)
+    comparison.check("eval_out", out, limit=limit)
+    slack = rate_slack(plastic.rate, plastic.radius())
+    comparison.check("lr_after", plastic.current_rate(), floor=float(settings["lr"]), slack=slack)
+
+
+def _output(result: StepResult, one_hot: bool) -> Tensor:
+    """Return what the last layer gave; the reference puts channels last in a one-hot."""
+    out = cast("Tensor", result.scores)  # never None without a readout
+    return out.movedim(1, -1) if one_hot else out
+
+
+def _steps(case: Case) -> int:
+    """How often the block was trained."""
+    case.need(("x", "w0", "eval_out", "lr_after"))
+    steps = len(case["x"]) - 1 if case["x"].ndim else 0
+    if steps < 1:
+        raise SourceError(f"x has shape {case['x'].shape}; several mini-batches are needed")
+    case.need(f"{name}{step + shift}" for step in range(steps) for name, shift in _KEPT)
+    return steps
+
+
+_KEPT = (("train_out", 0), ("w", 1))
+
+
+def _settings(case: Case) -> Settings:
+    config = case.meta.get("layer_config")
+    if not isinstance(config, dict):
+        raise SourceError("meta has no layer_config, which holds the layer's settings")
+    values = short_names(config)
+    # The share of an epoch in a step belongs to the run, not to the layer.
+    values |= {name: case.meta[name] for name in ("ratio", "nb_epochs") if name in case.meta}
+    return Settings.of(values, case["w0"].ndim)
+
+
+def _layers(case: Case, settings: Settings, weight: Tensor, shape: Shape) -> list[Layer]:
+    """The published order, whatever order it is written in."""
+    operations = str(case.meta.get("op") or "")
+    flatten = "flatten" in operations
+    layers: list[Layer] = []
+    if "batchnorm2d" in operations:
+        layers.append(BatchNorm(shape[0]))
+    if flatten:
+        layers.append(Flatten())
+    n_in = math.prod(shape) if flatten else shape[0]
+    if "batchnorm1d" in operations:
+        layers.append(BatchNorm(n_in))
+    if "max" in operations:
+        layers.append(MaxNorm())
+    if "normnorm" in operations:
+        layers.append(L2Norm())
+    layers.append(settings.build(weight, n_in))
+    if (act := activation(str(case.meta.get("act")))) is not None:
+        layers.append(act)
+    if case.meta.get("bn"):
+        layers.append(BatchNorm(weight.shape[0]))
+    if pool := _POOL.match(str(case.meta.get("pool") or "")):
+        kind = MaxPool2d if pool[1] == "max" else AvgPool2d
+        layers.append(kind(int(pool[2]), int(pool[3]), int(pool[4])))
+    return layers

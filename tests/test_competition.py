@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import streamhebb as sh
+from streamhebb.errors import ConfigError
+from tests import oracles
+
+FUNCTIONS = ["linear", "relu", "repu", "sigmoid", "tanh"]
+
+# Every competition of the library, with the loop it is held to.
+COMPETITIONS: list[tuple[Any, Callable[[list[float]], list[float]]]] = [
+    *((sh.Independent(f), lambda u, f=f: oracles.independent(u, f)) for f in FUNCTIONS),
+    *((sh.ShareWTA(f), lambda u, f=f: oracles.share(u, f)) for f in FUNCTIONS[1:]),
+    (sh.SoftWTA(0.7), lambda u: oracles.soft(u, 0.7)),
+    (sh.SoftWTA(2.0, anti_hebbian=True), lambda u: oracles.soft_anti(u, 2.0)),
+    (sh.HardWTA(), oracles.hard),
+    *(
+        (
+            sh.RankedSoftWTA(0.5, k, 0.3, s),
+            lambda u, k=k, s=s: oracles.soft_ranked(u, 0.5, k, 0.3, s),
+        )
+        for k in (1, 2, 3)
+        for s in (True, False)
+    ),
+]
+each = pytest.mark.parametrize("competition", [c for c, _ in COMPETITIONS], ids=repr)
+
+# Coarse numbers tie often, and 0 is among them.
+drives = st.integers(3, 7).flatmap(
+    lambda k: st.lists(
+        st.lists(st.integers(-6, 6).map(lambda v: v / 4), min_size=k, max_size=k),
+        min_size=1,
+        max_size=4,
+    )
+)
+
+
+def double(values: Any) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+@settings(max_examples=4 * settings().max_examples)
+@given(pair=st.sampled_from(COMPETITIONS), u=drives)
+def test_equals_the_oracle(pair: tuple[Any, Any], u: list[list[float]]) -> None:
+    competition, oracle = pair
+    drive = double(u)
+    before = drive.clone()
+    y = competition(drive)
+    # A sum of tanh may cancel to a rounding error, by which both then divide.
+    if competition == sh.ShareWTA("tanh") and (drive.tanh().sum(-1).abs() < 1e-9).any():
+        return
+    torch.testing.assert_close(y, double([oracle(row) for row in u]), rtol=1e-12, atol=1e-12)
+    assert y.dtype == torch.float64
+    assert torch.equal(drive, before), "the drive is read only"
+
+
+@each
+def test_leading_dimensions_are_competitions_of_their_own(competition: Any) -> None:
+    drive = torch.randn(2, 3, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    y = competition(drive)
+    for index in torch.cartesian_prod(*map(torch.arange, drive.shape[:-1])).tolist():
+        alone = competition(drive[tuple(index)])
+        torch.testing.assert_close(y[tuple(index)], alone, rtol=1e-14, atol=1e-14)
+
+
+@given(u=drives)
+def test_soft_shares_sum_to_one_and_signs_tell_the_winner(u: list[list[float]]) -> None:
+    drive = double(u)
+    share = sh.SoftWTA(3.0)(drive)
+    signed = sh.SoftWTA(3.0, anti_hebbian=True)(drive)
+    torch.testing.assert_close(share.sum(-1), torch.ones(len(u), dtype=torch.float64))
+    torch.testing.assert_close(signed.abs(), share)
+    assert ((signed > 0).sum(-1) == 1).all()
+    assert torch.equal(signed.argmax(-1), drive.argmax(-1))
+
+
+def test_large_drives_neither_overflow_nor_make_nan() -> None:
+    drive = torch.tensor([[5e3, -5e3, 4.9e3]])
+    for anti in (False, True):
+        y = sh.SoftWTA(50.0, anti_hebbian=anti)(drive)
+        assert y.abs().tolist() == [[1.0, 0.0, 0.0]]
+
+
+def test_soft_becomes_hard_as_t_grows() -> None:
+    drive = double([[0.3, 0.9, 0.1]])
+    torch.testing.assert_close(sh.SoftWTA(1e4)(drive), sh.HardWTA()(drive))
+
+
+@pytest.mark.parametrize("function", ["relu", "repu"])
+def test_a_competition_without_activity_gives_zeros_not_nan(function: str) -> None:
+    y = sh.ShareWTA(function)(double([[-1.0, -2.0, 0.0], [1.0, 0.0, 0.0]]))
+    assert y.tolist() == [[0, 0, 0], [1, 0, 0]]
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3, 40])
+def test_of_equals_the_first_ranks_higher(rank: int) -> None:
+    # topk breaks such ties in an order of its own, and another one on another device.
+    y = sh.RankedSoftWTA(rank=rank, delta=9.0, scaled=False)(torch.zeros(1, 50))
+    assert int(y.argmin()) == rank - 1
+
+
+def test_a_rank_beyond_the_neurons_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"rank=3 is not allowed with 2 neurons.*at most 2"):
+        sh.RankedSoftWTA(rank=3)(torch.zeros(1, 2))
