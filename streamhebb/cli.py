@@ -24,6 +24,9 @@ _SOURCE = (
     "digits, mnist, fashion-mnist, cifar10, cifar100, a video FILE, a FOLDER of pictures, "
     "camera:N, or an http://, https:// or rtsp:// address."
 )
+_NET = "A net's name (see streamhebb nets), or a .yaml or .toml file."
+_SIZE = "Scale pictures of a video, camera or folder to HEIGHTxWIDTH."
+_ON_BAD = "NaN or infinite values: 'raise' ends the run, 'skip' counts the sample and goes on."
 _THREADS = (
     "Threads of torch. With 1, the same seed gives the same weights on every machine of a kind, "
     "and nets that learn from one sample at a time are seldom faster with more."
@@ -71,33 +74,28 @@ def _main(
     """Networks that never stop learning: one sample in, every layer learns, a prediction out."""
 
 
-@app.command(epilog=_CONVERGED)
+def _default(text: str, default: str) -> Any:
+    """An option whose default is filled in later, because a run that goes on keeps its own."""
+    return typer.Option(help=f"{text} [dim]\\[default: {default}][/dim]", show_default=False)
+
+
+_RUN = (
+    "Let a network learn from a stream, live, one sample at a time.\n\n"
+    "The run folder then holds settings.json, metrics.jsonl, snapshot.safetensors, summary.json "
+    "and pictures. Ctrl-C ends a run cleanly; --resume goes on as if it had never been stopped."
+)
+
+
+@app.command(help=_RUN, epilog=_CONVERGED)
 def run(
-    source: Annotated[
-        str | None, typer.Option(help=_SOURCE, show_default="digits", metavar="SOURCE")
-    ] = None,
-    net: Annotated[
-        str | None,
-        typer.Option(
-            help="A net's name (see [bold]streamhebb nets[/]), or a .yaml or .toml file.",
-            show_default="what suits the source",
-            metavar="NAME|FILE",
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="End after so many samples.", show_default="the whole stream")
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Passes over a data set.", show_default="1")
-    ] = None,
+    source: Annotated[str | None, _default(_SOURCE, "digits")] = None,
+    net: Annotated[str | None, _default(_NET, "the one that suits the source")] = None,
+    limit: Annotated[int | None, _default("End after so many samples.", "the whole stream")] = None,
+    epochs: Annotated[int | None, _default("Passes over a data set.", "1")] = None,
     seed: Annotated[
-        int | None,
-        typer.Option(help="First weights, and the order of the samples.", show_default="0"),
+        int | None, _default("First weights, and the order of the samples.", "0")
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Run folder.", show_default="runs/<date-time>-<source>-<net>"),
-    ] = None,
+    out: Annotated[Path | None, _default("Run folder.", "runs/<date-time>-<source>-<net>")] = None,
     resume: Annotated[
         Path | None,
         typer.Option(help="Go on with an earlier run, exactly where its snapshot was taken."),
@@ -105,35 +103,16 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would run; write nothing.")
     ] = False,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            help="Scale pictures of a video, camera or folder.",
-            show_default="small",
-            metavar="HEIGHTxWIDTH",
-        ),
-    ] = None,
+    size: Annotated[str | None, _default(_SIZE, "small")] = None,
     gray: Annotated[
         bool | None, typer.Option("--gray", help="Videos, cameras, folders in grey.")
     ] = None,
-    window: Annotated[
-        int | None, typer.Option(help="Samples of the accuracy window.", show_default="500")
-    ] = None,
+    window: Annotated[int | None, _default("Samples of the accuracy window.", "500")] = None,
     save_every: Annotated[
-        int | None,
-        typer.Option(
-            help="Samples between snapshots; 0 saves at the end only.", show_default="5000"
-        ),
+        int | None, _default("Samples between snapshots; 0 saves at the end only.", "5000")
     ] = None,
-    on_bad: Annotated[
-        str | None,
-        typer.Option(
-            help="NaN or infinite values: 'raise' ends the run, 'skip' counts the sample.",
-            show_default="raise",
-            metavar="raise|skip",
-        ),
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help=_THREADS, show_default="1")] = None,
+    on_bad: Annotated[str | None, _default(_ON_BAD, "raise")] = None,
+    threads: Annotated[int | None, _default(_THREADS, "1")] = None,
     no_download: Annotated[
         bool | None, typer.Option("--no-download", help="Never fetch a missing data set.")
     ] = None,
@@ -142,11 +121,7 @@ def run(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Let a network learn from a stream, live, one sample at a time.
-
-    The run folder then holds settings.json, metrics.jsonl, snapshot.safetensors, summary.json and
-    pictures. Ctrl-C ends a run cleanly; --resume goes on as if it had never been stopped.
-    """
+    """Let a network learn from a stream."""
     with _clear_errors(debug):
         from streamhebb.run import command
         from streamhebb.run.settings import parse_size

@@ -63,8 +63,9 @@ def learning_curve(
         axes.plot(x, y, color=colour, linewidth=width, marker=marker, label=name)
     if chance is not None:
         axes.axhline(chance, color=MUTED, linestyle=(0, (5, 4)), linewidth=1)
-        axes.text(0.99, chance + 0.01, f"chance, {chance:.3g}", transform=axes.get_yaxis_transform(),
-                  ha="right", va="bottom", size=8, color=MUTED)  # fmt: skip
+        across = axes.get_yaxis_transform()
+        words = {"ha": "right", "va": "bottom", "size": 8, "color": MUTED}
+        axes.text(0.99, chance + 0.01, f"chance, {chance:.3g}", transform=across, **words)
     axes.set_ylim(0, 1.02)
     axes.set_yticks(np.linspace(0, 1, 6), [f"{p} %" for p in range(0, 101, 20)])
     axes.set_xlim(0, max(float(x.max()), 1.0) if x.size else 1.0)
@@ -72,14 +73,7 @@ def learning_curve(
     axes.set_ylabel("prequential accuracy")
     count_axis(axes)
     tidy(axes)
-    # Above the line of chance, whichever of the two halves leaves the curves free.
-    below = chance is None or chance < 0.4
-    place = {"loc": "lower right", "bbox_to_anchor": (1, (chance or 0) + 0.06)}
-    axes.legend(
-        **(place if below else {"loc": "lower right"}),
-        frameon=True,
-        framealpha=0.9,
-        edgecolor="none",
-        fontsize=8,
-    )
+    # Lower right, where curves seldom are, but above the line of chance.
+    above = 0.0 if chance is None or chance > 0.4 else chance + 0.06
+    axes.legend(loc="lower right", bbox_to_anchor=(1, above), frameon=False, fontsize=8)
     return figure

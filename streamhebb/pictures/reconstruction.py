@@ -123,7 +123,7 @@ def reconstructions(
     # A picture is no larger than in a row of four, or one frame alone would fill a page.
     tile = (across - 2 * edge) / max(4, len(samples)) - gap
     tall = tile * height / width
-    head = 0.62 + 0.19 * note.count("\n") + 0.18
+    head = 0.72 + 0.19 * note.count("\n")
     down = head + len(rows) * (words + tall) + edge
     figure = new_figure(across, down, title, note)
     figure.set_layout_engine("none")
@@ -163,7 +163,7 @@ def _matched(picture: Array, like: Array) -> Array:
 
 
 def _drawable(picture: Array) -> Array:
-    """``(C, H, W)`` to what imshow takes, in [0, 1]; other numbers of channels become their mean."""
+    """``(C, H, W)`` to what imshow takes, in [0, 1]; two or many channels become their mean."""
     if len(picture) not in (1, 3):
         picture = picture.mean(0, keepdims=True)
     picture = picture.clip(0, 1).transpose(1, 2, 0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from streamhebb.errors import ConfigError, RunFolderError
 from streamhebb.run.folder import Row
 from streamhebb.run.job import Job
+from streamhebb.run.keepsakes import Keepsakes
 from streamhebb.run.measures import plastic_layers
 from streamhebb.snapshot import replace
 
@@ -70,7 +71,7 @@ def _figures(job: Job, rows: Sequence[Row]) -> Iterator[tuple[str, Figure]]:
         title = f"Activity over time: {what}"
         yield "activity", pictures.activity_over_time(at, shares, title=title)
     if job.keepsakes.kept:
-        yield "reconstruction", _reconstructions(job, what)
+        yield "reconstruction", _reconstructions(job.keepsakes, what)
 
 
 def _fields(job: Job, what: str) -> Figure | None:
@@ -89,16 +90,15 @@ def _fields(job: Job, what: str) -> Figure | None:
         return None  # a dense layer on features: its weights are no pictures
 
 
-def _reconstructions(job: Job, what: str) -> Figure:
+def _reconstructions(keepsakes: Keepsakes, what: str) -> Figure:
     from streamhebb import pictures
 
-    assert job.keepsakes is not None
-    kept = job.keepsakes.kept
+    kept = keepsakes.kept
     rows = [
         ("input", [keepsake.picture / 255 for keepsake in kept]),
         ("rebuilt at the time", [keepsake.rebuilt for keepsake in kept]),
     ]
-    now = job.keepsakes.rebuilt_now()
+    now = keepsakes.rebuilt_now()
     if now is not None:
         rows.append(("rebuilt at the end", now))
     note = (

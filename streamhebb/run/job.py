@@ -18,7 +18,7 @@ from streamhebb.net import StreamNet
 from streamhebb.run.folder import RunFolder, new_folder
 from streamhebb.run.keepsakes import Keepsakes
 from streamhebb.run.measures import Convergence, Timeline, plastic_layers
-from streamhebb.run.settings import RunSettings, has_lost_password
+from streamhebb.run.settings import RunSettings, has_lost_password, without_password
 from streamhebb.sources import Source, open_source, source_names
 
 ROWS = 200
@@ -151,7 +151,13 @@ def prepare_resumed(path: Path, **changes: Any) -> Job:
         SnapshotError: if its snapshot is missing or damaged.
     """
     folder = RunFolder(path)
-    settings = RunSettings.parse(folder.read_settings(), f"{folder.settings}: ").but(**changes)
+    kept = RunSettings.parse(folder.read_settings(), f"{folder.settings}: ")
+    settings = kept.but(**changes)
+    if without_password(settings.source) != kept.source:
+        raise ConfigError(
+            f"--source {without_password(settings.source)} is not the source of this run, which is "
+            f"{kept.source}: leave it out with --resume, or start a new run"
+        )
     if has_lost_password(settings.source):
         raise ConfigError(
             f"the password of {settings.source} is not kept in the run folder; give the whole "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,7 @@ class _Run:
                     if not self.job.resumed:
                         raise SourceError(f"{self.job.source.name} gave no sample to learn from")
                     self._start()  # resumed at the end of the stream
+                self._show(time.perf_counter())
                 counts = dict(self.job.source.counts)
         finally:
             self.display.stop()
@@ -129,6 +130,12 @@ class _Run:
             if job.keepsakes is not None:
                 job.keepsakes.record(number, sample.x, result.activity)
 
+    @property
+    def _open(self) -> MetricsFile:
+        if self.metrics is None:
+            raise RuntimeError("the run has not started")
+        return self.metrics
+
     # -- what is kept --------------------------------------------------------------------------
 
     def seconds(self, now: float) -> float:
@@ -155,13 +162,11 @@ class _Run:
         return row
 
     def _write_row(self) -> None:
-        assert self.metrics is not None
-        self.metrics.write(self.row())
+        self._open.write(self.row())
         self.row_at, self.row_position = time.perf_counter(), self.job.position
 
     def _save(self) -> None:
-        assert self.metrics is not None
-        self.metrics.sync()
+        self._open.sync()
         seconds = self.seconds(time.perf_counter())
         self.job.net.save(self.job.folder.snapshot, extra=self.job.state(seconds))
         self.saved = self.job.position
@@ -193,7 +198,6 @@ class _Run:
     def _end(self, trouble: StreamhebbError | None, counts: dict[str, int]) -> Outcome:
         job, folder = self.job, self.job.folder
         ended = trouble is None and self.stop.signal is None
-        assert self.metrics is not None
         last = self.row()
         try:
             if ended and job.position > self.row_position:
@@ -213,7 +217,7 @@ class _Run:
                 error.add_note(f"before that: {trouble}")
             raise
         finally:
-            self.metrics.close()
+            self._open.close()
         if trouble is not None:
             if job.position and not isinstance(trouble, DivergedError):
                 trouble.add_note(f"what was learned before is kept: --resume {folder.path}")
@@ -221,7 +225,7 @@ class _Run:
         return Outcome(summary, [path for path in files if path.exists()])
 
 
-def _iterate(source: Any) -> Iterator[Sample]:
+def _iterate(source: Any) -> Generator[Sample]:
     """The source's samples; closing this closes the source's own iterator now, not some day."""
     iterator = iter(source)
     try:

@@ -89,7 +89,7 @@ def last_quarter(rows: Sequence[Row]) -> dict[str, Any] | None:
 
 
 def _right(row: Row) -> int:
-    return round((row["accuracy"] or 0.0) * row["labelled"])
+    return round(float(row["accuracy"] or 0.0) * int(row["labelled"]))
 
 
 def in_words(summary: dict[str, Any]) -> list[str]:
