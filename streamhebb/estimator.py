@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamhebb.errors import ConfigError, InputError, LabelError, NonFiniteError
+from streamhebb.errors import ConfigError, InputError, LabelError, NonFiniteError, ShapeError
 from streamhebb.inputs import targets
 from streamhebb.parts import require
 from streamhebb.values import Label, Sample, StepResult
@@ -142,6 +142,8 @@ class Estimator(ABC):
         """
         right = total = 0
         for x, target in batches(X, y, 256):
+            if target is None:
+                continue
             labels = _label_list(target)
             predicted = self.respond(x).prediction
             if not isinstance(predicted, list):
@@ -194,6 +196,11 @@ def batches(data: Any, y: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
     require("batches", "batch_size", batch_size, at_least=1)
     if isinstance(data, (Tensor, np.ndarray)) or y is not None:
         rows = as_array(data)
+        if rows.ndim < 2:
+            raise ShapeError(
+                f"X has shape {tuple(rows.shape)}; give a set of samples (N, ...), for a single "
+                f"one X[None]"
+            )
         labels = None if y is None else _labels(y, len(rows))
         for start in range(0, len(rows), batch_size):
             part = slice(start, start + batch_size)
