@@ -110,3 +110,21 @@ def test_of_equals_the_first_ranks_higher(rank: int) -> None:
 def test_a_rank_beyond_the_neurons_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"rank=3 is not allowed with 2 neurons.*at most 2"):
         sh.RankedSoftWTA(rank=3)(torch.zeros(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "message"),
+    [
+        (sh.Independent, {"function": "exp"}, "Independent: function='exp' .* one of 'linear', "),
+        (sh.ShareWTA, {"function": "linear"}, "ShareWTA: function='linear' .* one of 'relu', "),
+        (sh.SoftWTA, {"t": 0}, "SoftWTA: t=0 is not allowed; it must be a number > 0"),
+        (sh.SoftWTA, {"t": float("inf")}, "t=inf is not allowed"),
+        (sh.RankedSoftWTA, {"t": -1}, "RankedSoftWTA: t=-1 .* number > 0"),
+        (sh.RankedSoftWTA, {"rank": 0}, "rank=0 .* whole number >= 1"),
+        (sh.RankedSoftWTA, {"rank": 1.5}, "rank=1.5 .* whole number >= 1"),
+        (sh.RankedSoftWTA, {"delta": -1}, "delta=-1 .* number >= 0"),
+    ],
+)
+def test_bad_arguments_are_named(kind: Any, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        kind(**arguments)

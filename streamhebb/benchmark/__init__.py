@@ -1,1 +1,1 @@
-"""Benchmarks, each a command: ``streamhebb bench NAME``. Never part of the tests."""
+"""Benchmarks, each a command: ``streamhebb bench NAME``. Never timed in the tests."""

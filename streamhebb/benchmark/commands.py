@@ -1,0 +1,125 @@
+"""``streamhebb bench``: the figures in the documentation, each by one command."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+app = typer.Typer(
+    help="Measure: one command for each figure in the documentation.", no_args_is_help=True
+)
+
+_Out = Annotated[Path | None, typer.Option(help="Also write the result as JSON to this file.")]
+
+
+def machine() -> dict[str, Any]:
+    """Where and with what this is measured."""
+    return {
+        "processor": _processor(),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": version("numpy"),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _finish(out: Path | None, result: dict[str, Any]) -> None:
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(machine() | result, indent=2) + "\n", "utf-8")
+        typer.echo(f"written to {out}")
+
+
+@app.command()
+def step(
+    threads: Annotated[str, typer.Option(help="Numbers of threads, e.g. 1,2")] = "1,2",
+    rounds: Annotated[int, typer.Option(help="Turns each side takes.")] = 40,
+    out: _Out = None,
+) -> None:
+    """784 -> 2000 SoftHebb with readout at batch 1, against plain torch calls, interleaved."""
+    from dataclasses import asdict
+
+    from streamhebb.benchmark.step import compare
+
+    rows = []
+    for count in threads.split(","):
+        cost = compare(int(count), rounds)
+        rows.append(asdict(cost))
+        typer.echo(
+            f"{cost.threads} threads: step {cost.net_us:.0f} us, plain calls {cost.plain_us:.0f} "
+            f"us, ratio {cost.ratio:.2f}; weights apart {cost.apart:.1e}"
+        )
+    _finish(out, {"step": rows})
+
+
+@app.command()
+def mnist(
+    seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2")] = "0,1,2",
+    net: Annotated[str, typer.Option(help="A built-in net or a file.")] = "mnist",
+    limit: Annotated[int | None, typer.Option(help="Samples of the stream.")] = None,
+    probe_epochs: Annotated[int, typer.Option(help="Epochs of the probe.")] = 50,
+    threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
+    out: _Out = None,
+) -> None:
+    """MNIST, one pass, one sample at a time: online readout and linear probe, several seeds."""
+    from streamhebb.benchmark.mnist import run_seed
+
+    torch.set_num_threads(threads)
+    rows = []
+    for seed in (int(part) for part in seeds.split(",")):
+        result = run_seed(
+            seed,
+            net=net,
+            limit=limit,
+            probe_epochs=probe_epochs,
+            on_progress=lambda n, a: typer.echo(f"  {n} samples, prequential {100 * a:.2f} %"),
+        )
+        rows.append(result.row())
+        typer.echo(
+            f"seed {seed}: prequential {100 * result.prequential:.2f} %, last quarter "
+            f"{100 * result.last_quarter:.2f} %, test {100 * result.test:.2f} %, probe "
+            f"{100 * result.probe:.2f} %; stream {result.stream_seconds:.0f} s, probe "
+            f"{result.probe_seconds:.0f} s"
+        )
+    for name in ("last_quarter", "test", "probe"):
+        values = [100 * row[name] for row in rows]
+        spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+        typer.echo(f"{name}: {statistics.mean(values):.2f}{spread} % over {len(values)} seeds")
+    _finish(out, {"net": net, "mnist": rows})
+
+
+@app.command()
+def memory(
+    steps: Annotated[int, typer.Option(help="Steps after the warm-up.")] = 100_000,
+    out: _Out = None,
+) -> None:
+    """Resident memory over a long stream."""
+    from dataclasses import asdict
+
+    from streamhebb.benchmark.memory import trace
+
+    torch.set_num_threads(1)
+    found = trace(steps)
+    typer.echo(
+        f"{found.steps} steps: {found.start:.1f} MiB after warm-up, then between {found.low:.1f} "
+        f"and {found.high:.1f}, at the end {found.end:.1f}"
+    )
+    _finish(out, {"memory": asdict(found)})
