@@ -10,6 +10,8 @@ import argparse
 import contextlib
 import time
 
+import torch
+
 import streamhebb as sh
 from streamhebb.errors import SourceError, StreamhebbError
 from streamhebb.pictures import receptive_fields, save
@@ -20,6 +22,7 @@ parser.add_argument("source", nargs="?", default="camera:0", help="camera:N, add
 parser.add_argument("--limit", type=int, default=500, help="frames to learn from")
 parser.add_argument("--picture", default="features.png", help="where the features are drawn")
 options = parser.parse_args()
+torch.set_num_threads(1)  # small nets are seldom faster with more
 
 
 def opened(stack):

@@ -7,6 +7,8 @@ ten. Every prediction is made before its label is learned from. At the end the n
 import argparse
 from collections import deque
 
+import torch
+
 import streamhebb as sh
 from streamhebb.sources import digits
 
@@ -14,6 +16,7 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--limit", type=int, help="samples; all 1,797 if left out")
 parser.add_argument("--save", default="digits.safetensors", help="where the net goes at the end")
 options = parser.parse_args()
+torch.set_num_threads(1)  # small nets are seldom faster with more
 
 net = sh.StreamNet(
     sh.RunningNorm(1),
