@@ -195,3 +195,12 @@ def verify(
         summary = verify_folder(folder, pattern=pattern, report=show)
         typer.echo(summary.line())
     raise typer.Exit(summary.exit_code)
+
+
+def _add_benchmarks() -> None:
+    from streamhebb.benchmark.commands import app as benchmarks
+
+    app.add_typer(benchmarks, name="bench")
+
+
+_add_benchmarks()

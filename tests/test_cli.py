@@ -173,7 +173,9 @@ def test_options_that_are_refused(call, words, said, monkeypatch, tmp_path):
 
 def test_resume_with_another_source_is_refused(call, tiny):
     call("run", "--net", tiny, "--limit", 5, "--out", "a", "-q")
-    assert "not the source of this run" in refused(call, "run", "--resume", "a", "--source", "mnist")
+    assert "not the source of this run" in refused(
+        call, "run", "--resume", "a", "--source", "mnist"
+    )
 
 
 def test_resume_from_a_damaged_snapshot(call, tiny, tmp_path):

@@ -55,9 +55,7 @@ def blobs(count: int, seed: int = 0) -> tuple[Any, Any]:
 def test_river_runs_a_net_inside_its_own_pipeline() -> None:
     from river import datasets, evaluate, metrics, preprocessing
 
-    net = sh.StreamNet(
-        sh.Dense(9, 20), sh.Triangle(), readout=sh.SoftmaxReadout(20, lr=0.02)
-    )
+    net = sh.StreamNet(sh.Dense(9, 20), sh.Triangle(), readout=sh.SoftmaxReadout(20, lr=0.02))
     model = preprocessing.StandardScaler() | net
     metric = evaluate.progressive_val_score(
         datasets.Phishing().take(1000), model, metrics.Accuracy()
