@@ -457,9 +457,13 @@ def test_a_net_that_explodes_names_the_layer(readout: bool, target: Any) -> None
         sh.ReLU(),
         readout=sh.SoftmaxReadout(3) if readout else None,
     )
-    with pytest.raises(DivergedError, match=r"1:Dense is no longer finite.*lower its rate"):
+
+    def explode() -> None:
         for _ in range(60):
             net.step(torch.ones(4), target)
+
+    with pytest.raises(DivergedError, match=r"1:Dense is no longer finite.*lower its rate"):
+        explode()
     with pytest.raises(DivergedError):  # and it does not go on in silence
         net.respond(torch.ones(4))
 

@@ -1,0 +1,277 @@
+"""Linear probe: how well frozen features tell the classes apart, measured as published."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from streamhebb.errors import ConfigError, LabelError, NonFiniteError, ShapeError
+from streamhebb.estimator import as_array
+from streamhebb.evaluate.schedule import halving_epochs
+from streamhebb.net import StreamNet
+from streamhebb.parts import require, require_choice
+from streamhebb.readouts.base import plain
+from streamhebb.values import Label
+
+
+@dataclass(frozen=True, slots=True)
+class EpochResult:
+    """One reported epoch of a probe.
+
+    Args:
+        epoch: counted from 1.
+        train_accuracy: of the predictions made while training, dropout on, as published.
+        test_accuracy: over the whole test set, dropout off, after the epoch.
+        loss: mean cross-entropy while training.
+        seconds: since the probe began; features not included.
+    """
+
+    epoch: int
+    train_accuracy: float
+    test_accuracy: float
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What a linear probe found.
+
+    Args:
+        train_accuracy: of the last epoch, dropout on.
+        test_accuracy: after the last epoch.
+        epochs: the epochs that were reported: 1, 11, 21, ... and the last.
+        seconds: wall time of the training.
+        feature_seconds: wall time of computing the features, once.
+        classes: labels, in the order of the rows of ``weight``.
+        weight: shape ``(n_classes, n_in)``.
+        bias: shape ``(n_classes,)``.
+    """
+
+    train_accuracy: float
+    test_accuracy: float
+    epochs: tuple[EpochResult, ...]
+    seconds: float
+    feature_seconds: float
+    classes: tuple[Label, ...]
+    weight: Tensor = field(repr=False)
+    bias: Tensor = field(repr=False)
+
+
+def linear_probe(
+    net_or_features: StreamNet | Callable[[Any], Tensor] | None,
+    train: tuple[Any, Any],
+    test: tuple[Any, Any],
+    *,
+    epochs: int = 50,
+    batch_size: int = 64,
+    lr: float = 1e-3,
+    dropout: float = 0.5,
+    schedule: str = "demo",
+    seed: int = 0,
+    on_epoch: Callable[[EpochResult], None] | None = None,
+) -> ProbeResult:
+    """Train a linear layer on frozen features, with Adam and dropout, and test it.
+
+    The features are computed once, raw as they are; the net changes in nothing. Initial weights
+    are torch's own for a linear layer, cross-entropy is the loss, and the rate is halved by the
+    published schedule. Chance has one source, ``seed``; torch's global generator is not touched.
+
+    Args:
+        net_or_features: a net, anything that turns inputs into features, or ``None`` if
+            ``train`` and ``test`` hold features already.
+        train: inputs ``(N, ...)`` and their labels.
+        test: the same, of the test set.
+        epochs: passes over the training set, each in a new order.
+        batch_size: samples a step of Adam.
+        lr: its rate at the start.
+        dropout: share of the features set to 0 while training; 0 for none.
+        schedule: ``"demo"`` or ``"full"``: which epochs halve the rate, see
+            :func:`~streamhebb.evaluate.schedule.halving_epochs`.
+        seed: of initial weights, order and dropout.
+        on_epoch: called with the result of each reported epoch (1, 11, 21, ... and the last).
+
+    Returns:
+        Accuracies, times, and the layer that was learned.
+
+    Raises:
+        ConfigError: for a setting out of its range.
+        ShapeError: if there are no samples, or other features in the test set.
+        LabelError: if there is not one label a sample, or a test label was never trained on.
+        NonFiniteError: for NaN or infinite features.
+
+    Example:
+        >>> x = torch.eye(4).repeat(20, 1)
+        >>> y = list("abcd") * 20
+        >>> linear_probe(None, (x, y), (x, y), epochs=30, batch_size=8, lr=0.05).test_accuracy
+        1.0
+
+    Reference:
+        A. Journé et al., Hebbian deep learning without feedback, ICLR 2023.
+        https://arxiv.org/abs/2209.11883
+    """
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        require("linear_probe", name, value, at_least=1)
+    require("linear_probe", "lr", lr, above=0)
+    require("linear_probe", "dropout", dropout, at_least=0, at_most=1 - 1e-6)
+    require_choice("linear_probe", "schedule", schedule, ("demo", "full"))
+    if not all(isinstance(value, int) for value in (epochs, batch_size, seed)):
+        raise ConfigError("linear_probe: epochs, batch_size and seed must be whole numbers")
+    start = time.perf_counter()
+    train_y, classes = _rows(train, "train", None)
+    train_x = _features(net_or_features, train[0], "train", len(train_y))
+    test_y, _ = _rows(test, "test", classes)
+    test_x = _features(net_or_features, test[0], "test", len(test_y))
+    if train_x.shape[1] != test_x.shape[1]:
+        raise ShapeError(
+            f"linear_probe: {train_x.shape[1]} features in train, {test_x.shape[1]} in test"
+        )
+    ready = time.perf_counter()
+    run = _Probe(train_x, train_y, test_x, test_y, len(classes), dropout, batch_size, lr, seed)
+    halvings = halving_epochs(epochs, schedule)
+    reported = []
+    for epoch in range(epochs):
+        for _ in range(halvings.count(epoch)):  # a short run may halve twice at once
+            run.halve()
+        loss, train_accuracy = run.epoch()
+        if epoch % 10 == 0 or epoch == epochs - 1:
+            seconds = time.perf_counter() - ready
+            found = EpochResult(epoch + 1, train_accuracy, run.test(), loss, seconds)
+            reported.append(found)
+            if on_epoch is not None:
+                on_epoch(found)
+    return ProbeResult(
+        reported[-1].train_accuracy,
+        reported[-1].test_accuracy,
+        tuple(reported),
+        time.perf_counter() - ready,
+        ready - start,
+        classes,
+        run.layer.weight.detach(),
+        run.layer.bias.detach(),
+    )
+
+
+class _Probe:
+    """A linear layer on its way: one call an epoch."""
+
+    def __init__(
+        self,
+        train_x: Tensor,
+        train_y: Tensor,
+        test_x: Tensor,
+        test_y: Tensor,
+        classes: int,
+        dropout: float,
+        batch_size: int,
+        lr: float,
+        seed: int,
+    ) -> None:
+        place = train_x.device
+        self.train_x, self.train_y = train_x, train_y.to(place)
+        self.test_x, self.test_y = test_x, test_y.to(place)
+        self.dropout = dropout
+        self.batch_size = int(batch_size)
+        self.order = torch.Generator().manual_seed(seed)  # the same order on every device
+        self.chance = torch.Generator(place).manual_seed(seed)
+        n_in = train_x.shape[1]
+        # Made without weights, as torch would draw them from its global generator.
+        empty = nn.Linear(n_in, classes, dtype=train_x.dtype, device="meta")
+        self.layer = empty.to_empty(device=place)
+        bound = n_in**-0.5  # what torch's own initialisation comes to
+        with torch.no_grad():
+            for value in (self.layer.weight, self.layer.bias):
+                drawn = torch.empty(value.shape, dtype=value.dtype)
+                value.copy_(drawn.uniform_(-bound, bound, generator=self.order))
+        self.adam = torch.optim.Adam(self.layer.parameters(), lr=lr)
+
+    def halve(self) -> None:
+        for group in self.adam.param_groups:
+            group["lr"] /= 2
+
+    @torch.enable_grad()  # type: ignore[untyped-decorator, unused-ignore]
+    def epoch(self) -> tuple[float, float]:
+        """Return the mean loss and the accuracy, both dropout on."""
+        place = self.train_x.device
+        loss_sum = torch.zeros((), dtype=torch.float64, device=place)
+        right = torch.zeros((), dtype=torch.int64, device=place)
+        order = torch.randperm(len(self.train_x), generator=self.order).to(place)
+        for rows in torch.split(order, self.batch_size):
+            x, y = self._drop(self.train_x[rows]), self.train_y[rows]
+            scores = self.layer(x)
+            loss = F.cross_entropy(scores, y)
+            self.adam.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
+            self.adam.step()
+            loss_sum += loss.detach() * len(rows)
+            right += (scores.detach().argmax(1) == y).sum()
+        return float(loss_sum) / len(order), int(right) / len(order)
+
+    def _drop(self, x: Tensor) -> Tensor:
+        if not self.dropout:
+            return x
+        kept = torch.empty_like(x).bernoulli_(1 - self.dropout, generator=self.chance)
+        return x * kept.div_(1 - self.dropout)
+
+    @torch.no_grad()
+    def test(self) -> float:
+        """Accuracy over the test set."""
+        parts = zip(torch.split(self.test_x, 1000), torch.split(self.test_y, 1000), strict=True)
+        right = sum(int((self.layer(x).argmax(1) == y).sum()) for x, y in parts)
+        return right / len(self.test_y)
+
+
+def _rows(
+    pair: Any, name: str, classes: tuple[Label, ...] | None
+) -> tuple[Tensor, tuple[Label, ...]]:
+    """Labels as row numbers, and the classes they number."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise ConfigError(f"linear_probe: {name} is a {type(pair).__name__}; give (X, y)")
+    y = pair[1].tolist() if hasattr(pair[1], "tolist") else pair[1]
+    if y is None or isinstance(y, (str, bytes)) or not hasattr(y, "__iter__"):
+        raise LabelError(f"linear_probe: the labels of {name} are {y!r}; give one a sample")
+    labels = [plain(label) for label in y]
+    wrong = [label for label in labels if not isinstance(label, (int, str, bool))]
+    if wrong:
+        raise LabelError(
+            f"linear_probe: label {wrong[0]!r} in {name} is not allowed; labels are int, str or "
+            f"bool, one a sample, not one-hot"
+        )
+    if classes is None:
+        known = dict.fromkeys(labels)
+        same = len({type(label) for label in known}) == 1
+        classes = tuple(sorted(known) if same else known)
+    rows = {label: row for row, label in enumerate(classes)}
+    unknown = [label for label in labels if label not in rows]
+    if unknown:
+        raise LabelError(
+            f"linear_probe: label {unknown[0]!r} is in {name} but not in train, which has "
+            f"{len(classes)} classes"
+        )
+    return torch.tensor([rows[label] for label in labels], dtype=torch.int64), classes
+
+
+def _features(source: Any, x: Any, name: str, labels: int) -> Tensor:
+    """Features of a whole set, one row a sample; computed once."""
+    if isinstance(source, StreamNet):
+        found = source.features(x)
+    else:
+        with torch.no_grad():
+            found = torch.as_tensor(as_array(x if source is None else source(x)))
+    if found.ndim < 2 or not len(found):
+        raise ShapeError(
+            f"linear_probe: the features of {name} have shape {tuple(found.shape)}; at least one "
+            f"sample (N, ...) is needed"
+        )
+    if len(found) != labels:
+        raise LabelError(f"linear_probe: {labels} labels for {len(found)} samples in {name}")
+    found = found.detach().flatten(1)
+    if not torch.isfinite(found).all():
+        raise NonFiniteError(f"linear_probe: the features of {name} hold NaN or infinite values")
+    return found

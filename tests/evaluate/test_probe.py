@@ -1,0 +1,240 @@
+"""The linear probe: as published, repeatable, and honest about its sets."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import streamhebb as sh
+from streamhebb.errors import ConfigError, InputError, LabelError, NonFiniteError, ShapeError
+from streamhebb.evaluate import probe
+from streamhebb.evaluate.probe import linear_probe
+from streamhebb.evaluate.schedule import halving_epochs
+
+
+@pytest.fixture(scope="module")
+def digits() -> Any:
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    x = (x / 16).astype(np.float32)
+    order = np.random.default_rng(0).permutation(len(x))  # the set is sorted by writer
+    x, y = x[order], y[order]
+    return (x[:1300], y[:1300]), (x[1300:], y[1300:])
+
+
+@pytest.fixture(scope="module")
+def small(digits: Any) -> Any:
+    (x, y), (u, v) = digits
+    return (x[:200], y[:200]), (u[:100], v[:100])
+
+
+def test_raw_pixels_of_real_digits(digits: Any) -> None:
+    train, test = digits
+    found = linear_probe(None, train, test, lr=0.01, dropout=0.0)
+    assert found.test_accuracy > 0.93
+    assert found.train_accuracy > 0.95
+    assert [epoch.epoch for epoch in found.epochs] == [1, 11, 21, 31, 41, 50]
+    assert found.epochs[-1].test_accuracy == found.test_accuracy
+    assert found.epochs[0].loss > found.epochs[-1].loss
+    assert found.classes == tuple(range(10))
+    assert found.weight.shape == (10, 64)
+    assert not found.weight.requires_grad
+
+
+def test_published_settings_train_with_half_of_the_features_missing(digits: Any) -> None:
+    found = linear_probe(None, *digits)
+    assert found.test_accuracy > 0.87
+    assert found.train_accuracy < found.test_accuracy - 0.1  # dropout is on while training only
+
+
+def test_result_is_that_of_the_layer_it_returns(small: Any) -> None:
+    train, (x, y) = small
+    found = linear_probe(None, train, (x, y), epochs=3, lr=0.05)
+    scores = torch.from_numpy(x) @ found.weight.T + found.bias
+    rows = torch.tensor([found.classes.index(label) for label in y.tolist()])
+    assert float((scores.argmax(1) == rows).float().mean()) == pytest.approx(found.test_accuracy)
+
+
+def test_equals_plain_torch_without_dropout(small: Any) -> None:
+    """The same arithmetic written out: torch's Adam, cross-entropy, the published halvings."""
+    (x, y), test = small
+    epochs, lr, batch = 10, 0.01, 64
+    found = linear_probe(
+        None, (x, y), test, epochs=epochs, lr=lr, batch_size=batch, dropout=0.0, seed=7
+    )
+    chance = torch.Generator().manual_seed(7)
+    layer = torch.nn.Linear(64, 10)
+    with torch.no_grad():
+        layer.weight.uniform_(-1 / 8, 1 / 8, generator=chance)
+        layer.bias.uniform_(-1 / 8, 1 / 8, generator=chance)
+    adam = torch.optim.Adam(layer.parameters(), lr=lr)
+    milestones = list(halving_epochs(epochs, "demo"))
+    schedule = torch.optim.lr_scheduler.MultiStepLR(adam, milestones, gamma=0.5)
+    rows, labels = torch.from_numpy(x), torch.from_numpy(y)
+    for _ in range(epochs):
+        for part in torch.randperm(len(rows), generator=chance).split(batch):
+            adam.zero_grad()
+            torch.nn.functional.cross_entropy(layer(rows[part]), labels[part]).backward()
+            adam.step()
+        schedule.step()
+    torch.testing.assert_close(found.weight, layer.weight.detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.bias, layer.bias.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_initial_weights_are_spread_as_torchs_own(small: Any) -> None:
+    train, test = small
+    found = linear_probe(None, train, test, epochs=1, lr=1e-12).weight
+    torch.manual_seed(0)
+    stock = torch.nn.Linear(64, 10).weight.detach()
+    assert found.abs().max() <= 1 / 8
+    assert stock.abs().max() <= 1 / 8
+    assert float(found.std()) == pytest.approx(float(stock.std()), rel=0.1)
+    assert abs(float(found.mean())) < 0.01
+
+
+def test_one_seed_one_result_whatever_else_is_drawn(small: Any) -> None:
+    train, test = small
+    torch.manual_seed(1)
+    a = linear_probe(None, train, test, epochs=2, seed=3)
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    b = linear_probe(None, train, test, epochs=2, seed=3)
+    assert torch.equal(torch.get_rng_state(), state)  # nor does it disturb anybody else
+    c = linear_probe(None, train, test, epochs=2, seed=4)
+    assert torch.equal(a.weight, b.weight)
+    assert (a.train_accuracy, a.test_accuracy) == (b.train_accuracy, b.test_accuracy)
+    assert not torch.equal(a.weight, c.weight)
+
+
+def test_dropout_takes_its_share_and_keeps_the_mean() -> None:
+    x = torch.ones(400, 50)
+    y = torch.zeros(400, dtype=torch.int64)
+    for share in (0.0, 0.25, 0.5):
+        run = probe._Probe(x, y, x, y, 2, share, 64, 1e-3, 0)
+        dropped = run._drop(x)
+        assert float((dropped == 0).float().mean()) == pytest.approx(share, abs=0.01)
+        assert float(dropped.mean()) == pytest.approx(1.0, abs=0.02)
+        if share:
+            assert dropped.unique().tolist() == pytest.approx([0.0, 1 / (1 - share)])
+            assert not torch.equal(run._drop(x), dropped)
+        else:
+            assert dropped is x
+
+
+@pytest.mark.parametrize(
+    ("schedule", "epochs"), [("demo", 50), ("demo", 4), ("full", 20), ("full", 4)]
+)
+def test_the_rate_is_halved_when_the_schedule_says(
+    schedule: str, epochs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = []
+    epoch = probe._Probe.epoch
+
+    def spy(self: Any) -> Any:
+        rates.append(self.adam.param_groups[0]["lr"])
+        return epoch(self)
+
+    monkeypatch.setattr(probe._Probe, "epoch", spy)
+    x, y = torch.rand(4, 3), [0, 1, 0, 1]
+    linear_probe(None, (x, y), (x, y), epochs=epochs, lr=1.0, schedule=schedule)
+    starts = halving_epochs(epochs, schedule)
+    assert rates == [0.5 ** sum(start <= number for start in starts) for number in range(epochs)]
+
+
+def test_a_net_is_asked_once_for_its_features_and_not_changed(small: Any) -> None:
+    (x, y), (u, v) = small
+    net = sh.StreamNet(sh.Dense(64, 30), sh.Triangle(), readout=sh.SoftmaxReadout(30))
+    net.fit(x, y)
+    before = copy.deepcopy(dict(net.state_dict()))
+    calls = []
+
+    class Counting(sh.StreamNet):
+        def features(self, X: Any, batch_size: int = 256) -> Any:
+            calls.append(len(X))
+            return super().features(X, batch_size)
+
+    net.__class__ = Counting
+    found = linear_probe(net, (x, y), (u, v), epochs=12)
+    assert calls == [200, 100]
+    for name, value in net.state_dict().items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, before[name])
+        else:
+            assert value["counts"] == before[name]["counts"] if "counts" in value else True
+    same = linear_probe(None, (net.features(x), y), (net.features(u), v), epochs=12)
+    assert torch.equal(found.weight, same.weight)
+    asked = linear_probe(net.transform, (x, y), (u, v), epochs=12)
+    assert torch.equal(found.weight, asked.weight)
+
+
+def test_images_and_feature_maps_are_flattened() -> None:
+    x = torch.rand(20, 1, 6, 6)
+    y = [0, 1] * 10
+    net = sh.StreamNet(sh.Conv2d(1, 3, 3))
+    assert linear_probe(net, (x, y), (x, y), epochs=1).weight.shape == (2, 48)
+
+
+def test_labels_of_any_kind(small: Any) -> None:
+    (x, y), (u, v) = small
+    wanted = linear_probe(None, (x, y), (u, v), epochs=2)
+    names = np.array([f"digit {i}" for i in y])
+    found = linear_probe(None, (x, names), (x, names), epochs=1)
+    assert found.classes == tuple(sorted(set(names.tolist())))
+    for labels in (y.tolist(), y.astype(float), torch.from_numpy(y), tuple(y)):
+        assert torch.equal(linear_probe(None, (x, labels), (u, v), epochs=2).weight, wanted.weight)
+
+
+def test_on_epoch_hears_each_report_as_it_comes(small: Any) -> None:
+    heard: list[Any] = []
+    found = linear_probe(None, *small, epochs=12, on_epoch=heard.append)
+    assert tuple(heard) == found.epochs
+    assert [epoch.epoch for epoch in heard] == [1, 11, 12]
+    assert heard[0].seconds <= heard[1].seconds <= found.seconds
+
+
+def test_half_and_double_precision(small: Any) -> None:
+    (x, y), (u, v) = small
+    found = linear_probe(None, (x.astype(np.float64), y), (u.astype(np.float64), v), epochs=1)
+    assert found.weight.dtype == torch.float64
+
+
+X, Y = torch.rand(10, 3), [0, 1] * 5
+
+BAD: list[Any] = [
+    ({"epochs": 0}, ConfigError, "epochs=0"),
+    ({"epochs": 2.5}, ConfigError, "whole numbers"),
+    ({"batch_size": 0}, ConfigError, "batch_size=0"),
+    ({"lr": 0}, ConfigError, "lr=0"),
+    ({"lr": float("nan")}, ConfigError, "lr=nan"),
+    ({"dropout": 1.0}, ConfigError, "dropout=1.0"),
+    ({"dropout": -0.1}, ConfigError, "dropout=-0.1"),
+    ({"schedule": "cosine"}, ConfigError, "'demo', 'full'"),
+    ({"seed": "x"}, ConfigError, "whole numbers"),
+    ({"train": (X, Y[:9])}, LabelError, "9 labels for 10 samples in train"),
+    ({"test": (X, Y[:9])}, LabelError, "9 labels for 10 samples in test"),
+    ({"train": (X, None)}, LabelError, "labels of train are None"),
+    ({"train": (X, "0101010101")}, LabelError, "give one a sample"),
+    ({"train": (X, np.eye(10))}, LabelError, "one-hot"),
+    ({"train": (X, [None] * 10)}, LabelError, "label None in train"),
+    ({"train": (X, [0.5] * 10)}, LabelError, "label 0.5 in train"),
+    ({"test": (X, [0, 2] * 5)}, LabelError, "label 2 is in test but not in train, which has 2"),
+    ({"train": X}, ConfigError, r"train is a Tensor; give \(X, y\)"),
+    ({"train": (X[:0], [])}, ShapeError, "at least one sample"),
+    ({"train": (X[:, 0], Y)}, ShapeError, r"\(10,\)"),
+    ({"test": (X[:, :2], Y)}, ShapeError, "3 features in train, 2 in test"),
+    ({"train": (X / 0 * 0, Y)}, NonFiniteError, "features of train"),
+    ({"test": (X / 0, Y)}, NonFiniteError, "features of test"),
+    ({"train": ([[1.0], [1.0, 2.0]], [0, 1])}, InputError, "ragged"),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "words"), BAD)
+def test_bad_input(change: Any, error: Any, words: str) -> None:
+    call: dict[str, Any] = {"train": (X, Y), "test": (X, Y), "epochs": 1} | change
+    with pytest.raises(error, match=words):
+        linear_probe(None, **call)
