@@ -2,6 +2,7 @@
 
 ```
 StreamhebbError
+├── CheckError                      a part or layer that breaks a law of the library
 ├── ConfigError (ValueError)        a part, net or setting that cannot be built
 ├── InputError (ValueError)         a sample that was refused, before anything learned from it
 │   ├── ShapeError
@@ -24,6 +25,10 @@ from __future__ import annotations
 
 class StreamhebbError(Exception):
     """Root of all exceptions raised by streamhebb."""
+
+
+class CheckError(StreamhebbError):
+    """A part or layer that breaks a law of the library; raised by ``streamhebb.checks`` only."""
 
 
 class ConfigError(StreamhebbError, ValueError):

@@ -50,6 +50,20 @@ def describe_arguments(obj: object) -> dict[str, Any]:
     return {"type": type(obj).__name__} | {name: describe(getattr(obj, name)) for name in names}
 
 
+def rebuild(original: Any, data: Any) -> Any:
+    """Build a part or layer anew from its description; the classes are those of the original.
+
+    Example:
+        >>> from streamhebb.rates import ConstantRate
+        >>> rebuild(ConstantRate(0.1), {"type": "ConstantRate", "lr": 0.2})
+        ConstantRate(lr=0.2)
+    """
+    if not isinstance(data, dict):
+        return data
+    values = {k: rebuild(getattr(original, k), v) for k, v in data.items() if k != "type"}
+    return type(original)(**values)
+
+
 def require(
     owner: str,
     name: str,

@@ -93,7 +93,7 @@ def test_without_scaling_it_does() -> None:
     x = torch.rand(2, 4, dtype=F64)
     small = step_of(sh.NoScaling(), 1e-6, x, 1.0)
     torch.testing.assert_close(
-        step_of(sh.NoScaling(), 1e-6, x, 10.0), 10 * small, rtol=1e-3, atol=0
+        step_of(sh.NoScaling(), 1e-6, x, 10.0), 10 * small, rtol=0.05, atol=0
     )
 
 

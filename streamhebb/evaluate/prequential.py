@@ -123,7 +123,7 @@ class Prequential:
         self._recent = deque((hit == "1" for hit in recent), maxlen=self.window)
 
 
-def prequential(
+def iter_prequential(
     net: StreamNet, source: Iterable[Any], score: Prequential | None = None
 ) -> Iterator[tuple[StepResult, Prequential]]:
     """Feed a source to a net, one step an item, and keep the score.
@@ -147,7 +147,7 @@ def prequential(
         >>> from streamhebb import Dense, SoftmaxReadout, StreamNet
         >>> net = StreamNet(Dense(2, 4), readout=SoftmaxReadout(4))
         >>> pairs = [(torch.rand(2), "the only class")] * 3
-        >>> [score.count for _, score in prequential(net, pairs)]
+        >>> [score.count for _, score in iter_prequential(net, pairs)]
         [1, 2, 3]
     """
     score = Prequential() if score is None else score

@@ -64,28 +64,19 @@ def reconstruct(
     scaled = kernel / norm.view(-1, *[1] * (kernel.ndim - 1))
     if drive.ndim == 1:
         return code @ scaled
-    place = {"stride": stride, "padding": padding, "dilation": dilation}
-    height, width = shape[1:]
-    made = _transposed(code[None], scaled, (height, width), place)
-    times = _transposed(
-        torch.ones_like(code[None, :1]), torch.ones_like(kernel[:1, :1]), (height, width), place
+    place = {"stride": stride, "dilation": dilation}
+    made = F.conv_transpose2d(code[None], scaled, None, **place)  # type: ignore[arg-type]
+    times = F.conv_transpose2d(
+        torch.ones_like(code[None, :1]),
+        torch.ones_like(kernel[:1, :1]),
+        None,
+        **place,  # type: ignore[arg-type]
     )
-    return (made / times.clamp_min(1))[0]
-
-
-def _transposed(
-    code: Tensor, kernel: Tensor, size: tuple[int, int], place: dict[str, int]
-) -> Tensor:
-    """Transposed convolution onto a picture of the given size."""
-    reach = place["dilation"] * (kernel.shape[-1] - 1) + 1
-    sides = code.shape[2:]
-    missing = [
-        want - ((have - 1) * place["stride"] - 2 * place["padding"] + reach)
-        for want, have in zip(size, sides, strict=True)
-    ]
-    # Pixels beyond the last window; torch refuses more of them than a stride.
-    made = F.conv_transpose2d(code, kernel, **place)  # type: ignore[arg-type]
-    return F.pad(made, (0, missing[1], 0, missing[0]))
+    # Windows begin in the padding, and may end before the last pixels or behind them.
+    height, width = shape[1:]
+    reach = (0, max(0, width + padding), 0, max(0, height + padding))
+    mean = F.pad(made / times.clamp_min(1), reach)
+    return mean[0, :, padding : padding + height, padding : padding + width]
 
 
 def reconstructions(

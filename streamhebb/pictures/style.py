@@ -40,7 +40,9 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
     engine: Any = figure.get_layout_engine()
     engine.set(rect=(0.01, 0.01, 0.98, 1 - top / height - 0.01))
     left = 0.12 / width
-    figure.text(left, 1 - 0.10 / height, title, va="top", size=11, weight="bold", color=INK)
+    # A long title gets smaller letters: a bold one is 0.68 of its size wide on average.
+    size = min(11.0, 72 * (width - 0.24) / (0.68 * max(1, len(title))))
+    figure.text(left, 1 - 0.10 / height, title, va="top", size=size, weight="bold", color=INK)
     if note:
         at = 1 - 0.33 / height
         figure.text(left, at, note, va="top", size=8, color=MUTED, linespacing=1.4)

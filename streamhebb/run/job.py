@@ -78,6 +78,12 @@ class Job:
         """Accuracy of a guess."""
         return 1 / len(self.source.classes) if self.source.classes else None
 
+    def accuracies(self) -> tuple[float | None, float | None]:
+        """Prequential accuracy over all samples and over the window; ``None`` without a label."""
+        if not self.prequential.count:
+            return None, None
+        return self.prequential.accuracy, self.prequential.window_accuracy
+
     def is_due(self, position: int) -> bool:
         """Whether metrics are taken after so many samples."""
         quarter = self.total is not None and position == math.ceil(0.75 * self.total)

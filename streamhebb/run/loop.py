@@ -152,8 +152,7 @@ class _Run:
             "samples_per_second": round(rate, 2),
         }
         if job.labelled:
-            row["accuracy"] = job.prequential.accuracy
-            row["window_accuracy"] = job.prequential.window_accuracy
+            row["accuracy"], row["window_accuracy"] = job.accuracies()
             row["labelled"] = job.prequential.count
         row["converged"] = job.convergence.share
         row["active"] = job.timeline.active
@@ -173,12 +172,13 @@ class _Run:
 
     def _show(self, now: float) -> None:
         job = self.job
+        accuracy, window_accuracy = job.accuracies()
         progress = Progress(
             position=job.position,
             total=job.total,
             rate=(job.position - self.first) / max(now - self.begin, 1e-9),
-            accuracy=job.prequential.accuracy if job.labelled else None,
-            window_accuracy=job.prequential.window_accuracy if job.labelled else None,
+            accuracy=accuracy,
+            window_accuracy=window_accuracy,
             converged=job.convergence.share,
             active=None if job.labelled else job.timeline.active,
             dropped=job.source.counts.get("dropped", 0),

@@ -42,8 +42,7 @@ def summarise(
     if trouble is not None:
         summary["error"] = str(trouble)
     if job.labelled:
-        summary["accuracy"] = job.prequential.accuracy
-        summary["window_accuracy"] = job.prequential.window_accuracy
+        summary["accuracy"], summary["window_accuracy"] = job.accuracies()
         summary["window"] = job.settings.window
         summary["last_quarter"] = last_quarter(rows)
     summary["neurons"] = job.convergence.neurons

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import streamhebb as sh
 from streamhebb.errors import ConfigError, LabelError
-from streamhebb.evaluate.prequential import Prequential, prequential
+from streamhebb.evaluate.prequential import Prequential, iter_prequential
 
 pairs = st.lists(
     st.tuples(st.sampled_from([None, "a", "b"]), st.sampled_from([None, "a", "b"])), max_size=60
@@ -144,7 +144,8 @@ def test_the_loop_predicts_before_it_learns() -> None:
     x = torch.rand(6, 2)
     source = [(x[0], "a"), sh.Sample(x[1], target="b"), x[2], [x[3], "a"], (x[4:6], ["a", "b"])]
     seen = [
-        (result.prediction, score.count, score.right) for result, score in prequential(net, source)
+        (result.prediction, score.count, score.right)
+        for result, score in iter_prequential(net, source)
     ]
     score = Prequential()
     wanted = []
@@ -167,7 +168,7 @@ def test_the_loop_goes_on_counting_and_stops_when_told() -> None:
         while True:
             yield torch.rand(2), 0
 
-    for _ in prequential(net, forever(), score):
+    for _ in iter_prequential(net, forever(), score):
         if score.count == 10:
             break
     assert net.counts["samples"] == 10

@@ -195,7 +195,7 @@ def test_batch_norm_says_that_it_is_not_local() -> None:
 def test_batch_norm_refuses_to_learn_from_one_vector(shape: Any) -> None:
     norm = sh.BatchNorm(3)
     norm.respond(torch.ones(shape))
-    with pytest.raises(ShapeError, match="one vector at a time.*Use RunningNorm for streams"):
+    with pytest.raises(ShapeError, match=r"one vector at a time.*Use RunningNorm for streams"):
         norm.observe(torch.ones(shape))
 
 

@@ -1,0 +1,200 @@
+"""Checks that anyone can run on a rule, a part or a layer of their own.
+
+Example:
+    >>> from streamhebb import Conv2d, LayerMax
+    >>> from streamhebb.checks import check_layer, check_locality
+    >>> layer = Conv2d(1, 4, 3, scaling=LayerMax())
+    >>> check_locality(layer)
+    ('LayerMax', 'weight sharing')
+    >>> check_layer(layer, (1, 8, 8))
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from streamhebb import kernels
+from streamhebb.errors import CheckError, InputError
+from streamhebb.layers import Layer, PlasticLayer
+from streamhebb.net import StreamNet
+from streamhebb.parts import State, rebuild
+from streamhebb.values import Activity, Shape
+
+_N, _IN, _OUT = 3, 7, 5  # competitions, inputs and neurons that rules are tried on: all different
+_SHIFTS = (0.3, -2.0, 1e3)  # small ones find smooth dependence, large ones change who wins
+
+
+@torch.no_grad()
+def check_locality(layer: Layer, seed: int = 0) -> tuple[str, ...]:
+    """Check that learning looks no further than one synapse and its two neurons.
+
+    Moves one input, one neuron or one weight given to the rule: only its own column, row or entry
+    of the change may follow, in this step and the next. Scaling, rate and bias that look across
+    neurons must be named by ``layer.nonlocal_parts()``. Competition is lateral by nature: it may
+    not look beyond one competition.
+
+    Args:
+        layer: any layer; it is left as it is, as by ``check_layer``.
+        seed: of the values tried.
+
+    Returns:
+        The parts that are not local, by name.
+
+    Raises:
+        CheckError: naming the part and what it looked at.
+    """
+    named = layer.nonlocal_parts()
+    if not layer.plastic:
+        return named
+    if not isinstance(layer, PlasticLayer):
+        raise CheckError(f"{layer} learns weights but is no PlasticLayer: its rule cannot be found")
+    chance = torch.Generator().manual_seed(seed)
+
+    def rand(*size: int) -> Tensor:
+        return torch.randn(size, generator=chance, dtype=torch.float64)
+
+    _check_rule(layer.rule, rand)
+    drive = rand(_N, layer.synapse.n_out // layer.synapse.groups)
+    _check_rows(layer.competition, "looks at another competition", layer.competition, drive)
+    scaling, rate, bias, n = layer.scaling, layer.rate, layer.bias, layer.synapse.n_out
+    tried: list[tuple[Any, Callable[..., Tensor], tuple[Tensor, ...]]] = [
+        (scaling, lambda d: _scaled(scaling, d), (rand(n, _IN),)),
+        (rate, lambda r: torch.as_tensor(rate(r.abs(), 1)).expand(n), (rand(n),)),
+    ]
+    if bias is not None:
+        tried.append((bias, lambda y, b: bias.change(y, b, _N, _N), (rand(n), rand(n))))
+    for part, run, values in tried:
+        if type(part).__name__ not in named:
+            _check_rows(part, "looks across neurons; nonlocal_parts() must name it", run, *values)
+    return named
+
+
+def _double(state: State) -> State:
+    return {k: v.double() if v.is_floating_point() else v.clone() for k, v in state.items()}
+
+
+def _scaled(scaling: Any, delta: Tensor) -> Tensor:
+    """The scaled change, beside the memory that each neuron keeps."""
+    divisor, state = scaling.divisor(delta, 1, _double(scaling.init(len(delta))))
+    own = [v[:, None] for v in state.values() if v.shape == delta.shape[:1]]
+    return torch.cat([delta if divisor is None else delta / divisor, *own], 1)
+
+
+def _check_rule(rule: Any, rand: Callable[..., Tensor]) -> None:
+    values = Activity(rand(_N, _IN), rand(_N, _OUT), rand(_N, _OUT), rand(_OUT, _IN))
+
+    def run(first: Activity) -> Tensor:
+        """Changes of a step, and of the next one, in which nothing is moved."""
+        state, changes = _double(rule.init(_IN, _OUT)), torch.empty(2, _OUT, _IN).double()
+        for seen, change in zip((first, values), changes, strict=True):
+            update, state = rule.terms(seen, state)
+            kernels.accumulate(update, seen.weight, change)
+        return changes
+
+    before = run(values)
+    for which, name in enumerate(Activity._fields):
+        for place in range(values[which].shape[1]):
+            rows = slice(1, 2) if name == "weight" else slice(None)
+            mine = torch.zeros(_OUT, _IN, dtype=torch.bool)
+            mine[(rows, place) if name in ("pre", "weight") else place] = True
+            for shift in _SHIFTS:
+                moved = [value.clone() for value in values]
+                moved[which][rows, place] += shift
+                if not torch.equal(run(Activity(*moved))[:, ~mine], before[:, ~mine]):
+                    raise CheckError(
+                        f"{rule} is not local: its {name} changes foreign weights. For weight[j, i]"
+                        f" it may use pre[:, i], post[:, j], drive[:, j], weight[j, i] and state of"
+                        f" j and i only"
+                    )
+
+
+def _check_rows(part: Any, what: str, run: Callable[..., Tensor], *values: Tensor) -> None:
+    """Move one row of one value; every other row of the result must stay."""
+    before = run(*values)
+    for which, value in enumerate(values):
+        for row in range(min(len(value), 8)):
+            others = torch.arange(len(value)) != row
+            for shift in _SHIFTS:
+                moved = [other.clone() for other in values]
+                moved[which][row] += shift * torch.ones_like(value[row]).cumsum(-1)
+                if not torch.equal(run(*moved)[others], before[others]):
+                    raise CheckError(f"{part} {what}")
+
+
+@torch.no_grad()
+def check_layer(layer: Layer, input_shape: Shape, seed: int = 0) -> None:
+    """Check that a layer keeps the promises that nets, schedulers and snapshots rest on.
+
+    Args:
+        layer: any layer; it is left as it is.
+        input_shape: shape of one sample it takes.
+        seed: of the samples tried.
+
+    Raises:
+        CheckError: naming the promise that was broken.
+    """
+
+    def require(kept: bool, promise: str) -> None:
+        if not kept:
+            raise CheckError(f"{layer} breaks a promise: {promise}")
+
+    mine, twin, start = copy.deepcopy(layer), copy.deepcopy(layer), _state(layer)
+    x = torch.rand(3, *input_shape, generator=torch.Generator().manual_seed(seed)) + 0.1
+    places, chance = [v.data_ptr() for v in mine.buffers()], torch.get_rng_state()
+    x_before, shape = x.clone(), tuple(input_shape)
+    out = mine.respond(x)
+    observed, seen = mine.observe(x)
+    require(out.shape == observed.shape == (3, *mine.shape(shape)), "shape() tells the truth")
+    unchanged = _same(_state(mine), start) and torch.equal(x, x_before)
+    require(unchanged, "respond and observe change nothing")
+    require(torch.equal(mine.respond(x), out), "respond gives the same twice")
+    kept = [value.clone() for value in (x, out, observed)]
+    mine.learn(seen)
+    require(_same(_state(mine), start) != mine.learns, "learn changes state if `learns`, else none")
+    require([v.data_ptr() for v in mine.buffers()] == places, "learn writes state in place")
+    require(all(map(torch.equal, kept, (x, out, observed))), "learn writes to its own state only")
+    require(_same(_state(twin), start), "a deep copy shares no state")
+    require(torch.equal(torch.get_rng_state(), chance), "chance comes from a generator of its own")
+    try:
+        rebuilt = rebuild(mine, json.loads(json.dumps(mine.config())))
+    except (TypeError, ValueError) as error:
+        raise CheckError(f"{layer}: config() is no JSON or rebuilds nothing: {error}") from error
+    require(rebuilt.config() == mine.config(), "config() rebuilds the layer")
+    rebuilt.load_state_dict(mine.state_dict())
+    for one in (mine, rebuilt):
+        one.learn(one.observe(x)[1])
+    same = _same(_state(rebuilt), _state(mine)) and torch.equal(rebuilt.respond(x), mine.respond(x))
+    require(same, "state_dict() holds all that is needed to go on")
+
+    loud = torch.cat([x[:1], 3 * x[1:]])
+    runs: list[Callable[[Tensor], Tensor]] = [mine.respond, lambda v: mine.observe(v)[0]]
+    for run in runs if mine.plastic or not mine.nonlocal_parts() else runs[:1]:
+        require(torch.equal(run(loud)[0], run(x)[0]), "a sample does not depend on its neighbours")
+    require(_same(*(_step(layer, v, shape) for v in (x[0], x[:1]))), "a batch of one is a sample")
+    mine.double().learn(mine.observe(x.double())[1])
+    require(mine.respond(x.double()).dtype == torch.float64, "works in float64")
+    check_locality(layer, seed)
+
+
+def _step(layer: Layer, x: Tensor, shape: Shape) -> State:
+    """State and output after one step in a net; or, for a layer that refuses, its refusal."""
+    net = StreamNet(copy.deepcopy(layer), seed=None, input_shape=shape)
+    try:
+        scores = net.step(x).scores
+    except InputError as error:  # BatchNorm cannot learn from one vector
+        return {type(error).__name__: torch.zeros(0)}
+    return _state(net) | {"scores": torch.zeros(0) if scores is None else scores.flatten()}
+
+
+def _state(module: nn.Module) -> State:
+    return {k: v.clone() for k, v in (*module.named_parameters(), *module.named_buffers())}
+
+
+def _same(left: State, right: State) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
