@@ -1,7 +1,8 @@
 """A net built by hand learns handwritten digits from a stream, one sample at a time.
 
-You will see the accuracy of the last 300 predictions rise from a guess (10 %) to about nine in
-ten. Every prediction is made before its label is learned from. At the end the net is saved.
+You will see the accuracy of the last 300 predictions rise to well above nine in ten, where a guess
+would be right once in ten. Every prediction is made before its label is learned from. At the end
+the net is saved.
 """
 
 import argparse
@@ -20,11 +21,11 @@ torch.set_num_threads(1)  # small nets are seldom faster with more
 
 net = sh.StreamNet(
     sh.RunningNorm(1),
-    sh.Conv2d(1, 32, kernel_size=3, padding=1, rate=sh.NormRate(0.01)),
+    sh.Conv2d(1, 32, kernel_size=3, padding=1),
     sh.Triangle(power=0.7),
     sh.MaxPool2d(2),
     sh.Flatten(),
-    readout=sh.SoftmaxReadout(classes=10, lr=0.003),
+    readout=sh.RLSReadout(classes=10, ridge=10.0),
     input_shape=(1, 8, 8),
     seed=0,
 )

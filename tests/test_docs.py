@@ -25,7 +25,7 @@ OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 class Block:
-    """One fenced block of a page: its language, its marks (`.camera`), its text."""
+    """One fenced block of a page: its language, its marks (`.not-run`), its text."""
 
     def __init__(self, page: Path, found: re.Match[str]) -> None:
         text = page.read_text(encoding="utf-8")
@@ -66,12 +66,12 @@ with_code = [page for page in PAGES if blocks(page, "python", "pycon")]
 
 @pytest.mark.parametrize("page", with_code, ids=relative)
 def test_the_code_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
-    """Blocks marked `.camera` need one, so they are only compiled. Digits end after 200 here."""
+    """Blocks marked `.not-run` are only compiled. Digits end after 200 samples here."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sources, "digits", functools.partial(sources.digits, limit=200))
     names: dict[str, object] = {"__name__": "__main__"}
     for block in blocks(page, "python", "pycon"):
-        if "camera" in block.marks:
+        if "not-run" in block.marks:
             compile(block.code, str(page), "exec")
         else:
             run(block, names)
@@ -86,27 +86,31 @@ def test_a_wrong_example_is_noticed(tmp_path):
         run(block, {})
 
 
-def commands() -> list[tuple[str, str, str]]:
-    """Page, subcommand, rest of each `streamhebb ...` in a console block or in backquotes."""
+def commands() -> list[tuple[str, list[str]]]:
+    """Page and words of each `streamhebb ...` in a console block or in backquotes."""
     found = []
     for page in PAGES:
         lines = [line for block in blocks(page, "console") for line in block.code.splitlines()]
         lines += re.findall(r"`(streamhebb [^`\n]+)`", page.read_text(encoding="utf-8"))
         for line in lines:
-            match = re.search(r"(?:^|\s|/)(?:-m )?streamhebb (\w+)(.*)", line)
-            if match and not line.startswith("streamhebb."):
-                found.append((relative(page), match[1], match[2]))
+            match = re.search(r"(?:^|/|\s|-m )streamhebb(?= [a-z-])(.*)", line)
+            if match:
+                found.append((relative(page), match[1].split()))
     return found
 
 
 def test_every_command_in_the_docs_exists():
-    known = typer.main.get_command(app).commands
-    assert commands()
-    for page, name, rest in commands():
-        assert name in known, f"{page}: streamhebb has no command {name!r}"
-        options = {option for parameter in known[name].params for option in parameter.opts}
-        unknown = set(re.findall(r"(?<=\s)--[a-z-]+", rest)) - options - {"--help"}
-        assert not unknown, f"{page}: streamhebb {name} has no {unknown}"
+    found = commands()
+    assert {"run", "nets", "doctor", "verify"} <= {words[0] for _, words in found}
+    for page, words in found:
+        command, said = typer.main.get_command(app), "streamhebb"
+        while hasattr(command, "commands") and words and not words[0].startswith("-"):
+            said = f"{said} {words[0]}"
+            assert words[0] in command.commands, f"{page}: there is no command {said!r}"
+            command = command.commands[words.pop(0)]
+        options = {option for parameter in command.params for option in parameter.opts}
+        unknown = {word for word in words if word.startswith("--")} - options - {"--help"}
+        assert not unknown, f"{page}: {said} has no {unknown}"
 
 
 def test_every_make_target_in_the_docs_exists():
