@@ -89,9 +89,13 @@ def test_dry_run_writes_nothing(call, tiny, tmp_path):
     result = call("run", "--net", tiny, "--limit", 30, "--seed", 4, "--dry-run")
     assert sorted(tmp_path.iterdir()) == before
     for words in (
-        '"seed": 4', "Conv2d(ConvSynapse(n_in=1, n_out=6", "6x8x8", "not local: none", "30 samples",
+        '"seed": 4',
+        "Conv2d(ConvSynapse(n_in=1, n_out=6",
+        "6x8x8",
+        "parts that are not local",
+        "30 samples",
         "nothing was written",
-    ):  # fmt: skip
+    ):
         assert words in result.output
 
 

@@ -58,7 +58,7 @@ def activity_over_time(
         bar.ax.yaxis.set_major_locator(MaxNLocator(3))
         bar.ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
         bar.ax.tick_params(colors=MUTED, labelsize=8, length=3)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         axes.set_title(name, loc="left", size=9, color=INK)
         axes.set_title(_summary(map_), loc="right", size=8, color=MUTED)
         axes.set_ylabel("neuron")

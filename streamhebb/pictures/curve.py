@@ -64,7 +64,7 @@ def learning_curve(
     if chance is not None:
         axes.axhline(chance, color=MUTED, linestyle=(0, (5, 4)), linewidth=1)
         across = axes.get_yaxis_transform()
-        words = {"ha": "right", "va": "bottom", "size": 8, "color": MUTED}
+        words: dict[str, Any] = {"ha": "right", "va": "bottom", "size": 8, "color": MUTED}
         axes.text(0.99, chance + 0.01, f"chance {100 * chance:.3g} %", transform=across, **words)
     axes.set_ylim(0, 1.02)
     axes.set_yticks(np.linspace(0, 1, 6), [f"{p} %" for p in range(0, 101, 20)])

@@ -65,12 +65,12 @@ def reconstruct(
     if drive.ndim == 1:
         return code @ scaled
     place = {"stride": stride, "dilation": dilation}
-    made = F.conv_transpose2d(code[None], scaled, None, **place)  # type: ignore[arg-type]
+    made = F.conv_transpose2d(code[None], scaled, None, **place)
     times = F.conv_transpose2d(
         torch.ones_like(code[None, :1]),
         torch.ones_like(kernel[:1, :1]),
         None,
-        **place,  # type: ignore[arg-type]
+        **place,
     )
     # Windows begin in the padding, and may end before the last pixels or behind them.
     height, width = shape[1:]
@@ -144,7 +144,8 @@ def _matched(picture: Array, like: Array) -> Array:
     """Least-squares brightness and contrast of each channel, if the shapes agree."""
     if picture.shape != like.shape:
         low, high = picture.min(), picture.max()
-        return (picture - low) / max(high - low, 1e-12)
+        stretched: Array = (picture - low) / max(high - low, 1e-12)
+        return stretched
     out = np.empty_like(picture)
     for i, (channel, wanted) in enumerate(zip(picture, like, strict=True)):
         centred = channel - channel.mean()

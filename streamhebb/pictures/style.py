@@ -58,7 +58,7 @@ def tidy(axes: Axes, *, grid: str = "y") -> None:
     axes.tick_params(colors=MUTED, labelsize=8, length=3)
     for label in (axes.xaxis.label, axes.yaxis.label):
         label.set_color(INK)
-        label.set_size(9)
+        label.set_fontsize(9)
     axes.set_axisbelow(True)
     if grid:
         axes.grid(axis=grid, color=GRID, linewidth=0.8)  # type: ignore[arg-type]

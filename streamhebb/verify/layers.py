@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -84,6 +84,7 @@ class _Run(NamedTuple):
     wins: Array
     winner: list[float]
     against: list[float]
+    spread: list[float]
 
 
 def _run(layer: PlasticLayer, settings: Settings, x: list[Tensor]) -> _Run:
@@ -97,10 +98,13 @@ def _run(layer: PlasticLayer, settings: Settings, x: list[Tensor]) -> _Run:
         wins=np.zeros(layer.synapse.n_out),
         winner=[],
         against=[],
+        spread=[],
     )
     for step in range(STEPS):
         _, seen = layer.observe(x[step % len(x)])
         _count(run, settings, seen)
+        rate = layer.current_rate()
+        layer.bias = settings.prior(None if isinstance(rate, Tensor) else rate)
         layer.learn(seen)
         run.weights.append(layer.kernel.clone())
         run.rates.append(plain(layer.current_rate()))
@@ -123,7 +127,7 @@ def _look(layer: PlasticLayer, x: Tensor) -> _First:
     change = None
     if layer.bias is not None:
         total = post.sum(-2).reshape(-1)
-        prior = cast("Tensor", layer.prior)
+        prior: Any = layer.prior
         change = layer.bias.change(total, prior, post.shape[-2], seen.samples)
         change = change / (layer.bias.gain or 1)  # the reference keeps it before its factor
     shown = layer.synapse.shown
@@ -141,34 +145,53 @@ def _count(run: _Run, settings: Settings, seen: Seen) -> None:
     """Add to the statistics that the reference keeps of shares and wins."""
     share = settings.shares()(seen.drive)
     np.add(run.wins, plain(share.sum(-2)).reshape(-1), out=run.wins)
+    run.spread.append(float(share.abs().sum(-1).max()))
     winner = seen.drive.argmax(-1, keepdim=True)
     run.winner.append(float(share.gather(-1, winner).double().mean()))
     if settings["mode"]:
-        ranked = seen.drive.topk(int(settings["rank"]), -1).indices[..., -1:]
+        order = seen.drive.argsort(dim=-1, descending=True, stable=True)
+        ranked = order.narrow(-1, int(settings["rank"]) - 1, 1)
         run.against.append(float(share.gather(-1, ranked).double().mean()))
     else:
         run.against.append(1 - run.winner[-1])
 
 
+def _ill(spread: float) -> float:
+    """Return how much wider a limit must be for shares of mixed sign, which tanh gives.
+
+    They sum to 1 whatever their size, so their round-off grows with the sum of their sizes.
+    """
+    return max(1.0, spread / 10)
+
+
 def _compare_step(case: Case, comparison: Comparison, settings: Settings, run: _Run) -> None:
     first = run.first
-    sharp = settings.t * float(first.drive.abs().max()) > _SHARP
-    limit = LOOSE if sharp else LIMIT
+    heat = settings.t * float(first.drive.abs().max())
+    limit = LOOSE if heat > _SHARP else LIMIT
+    ill, worst = _ill(run.spread[0]), _ill(max(run.spread))
+    if worst > 1:
+        comparison.notes.append(
+            f"shares of mixed sign nearly cancel: limits of y, dw_raw, dw_scale and the shares' "
+            f"statistics are up to {worst:.0f} times wider"
+        )
     comparison.check("u", first.drive)
-    comparison.check("y", first.post, limit=limit, nan=comparison.skip_nan)
-    comparison.check("dw_raw", first.raw)
+    comparison.check("y", first.post, limit=limit * ill, nan=comparison.skip_nan)
+    comparison.check("dw_raw", first.raw, limit=LIMIT * ill)
     comparison.check("dw", first.scaled)
     if "dw_scale" in case and case["dw_scale"].size == first.scale.numel():
-        comparison.check("dw_scale", first.scale.reshape(case["dw_scale"].shape))
+        shape = case["dw_scale"].shape  # one scale may be a scalar
+        comparison.check("dw_scale", first.scale.reshape(shape), limit=LIMIT * ill)
     else:
-        comparison.check("dw_scale", first.scale)
+        comparison.check("dw_scale", first.scale, limit=LIMIT * ill)
     if first.bias is not None:
         comparison.check("db", first.bias)
-    comparison.check("m_winner", run.winner, limit=limit)
-    # One minus the winner's share, so its round-off is that of numbers near 1.
-    comparison.check(
-        "m_anti_winner", run.against, limit=limit, floor=0.0 if settings["mode"] else 1.0
-    )
+    comparison.check("m_winner", run.winner, limit=limit * worst)
+    if settings["mode"]:
+        # A small share, whose digits are lost to the size of t * u alone.
+        comparison.check("m_anti_winner", run.against, limit=LIMIT * max(1.0, heat / 5))
+    else:
+        # One minus the winner's share, so its round-off is that of numbers near 1.
+        comparison.check("m_anti_winner", run.against, limit=limit * worst, floor=1.0)
 
 
 def _compare_run(
@@ -188,7 +211,7 @@ def _compare_run(
         comparison.check("b0", run.priors[0])
         comparison.check("b1", run.priors[1])
         comparison.check("b20", run.priors[-1])
-    comparison.check("win20", run.wins)
+    comparison.check("win20", run.wins, limit=LIMIT * _ill(max(run.spread)))
     apart = np.abs(run.radii[-1] - 1)
     comparison.check("convergence20", apart.mean())
     _check_converged(case, comparison, apart, 0.01 if settings.conv else 0.005)

@@ -207,11 +207,19 @@ class Settings:
             return NormRate(self["lr"], self["power"])
         return schedule(self.values)
 
-    def prior(self) -> PriorBias | None:
-        """Return the learned bias; hard competitions ignore the wish for one."""
+    def prior(self, rate: float | None = None) -> PriorBias | None:
+        """Return the learned bias; hard competitions ignore the wish for one.
+
+        Args:
+            rate: the rate it will be multiplied with, if that is one number. The reference
+                multiplies its 1/t with it in float32, in every precision.
+        """
         if not self["bias"] or not self.soft:
             return None
-        return PriorBias(self.t, single(1 / self.t), self.function)
+        gain = single(1 / self.t)
+        if rate:
+            gain = single(single(rate) * gain) / rate
+        return PriorBias(self.t, gain, self.function)
 
     def build(self, weight: Tensor, n_in: int) -> PlasticLayer:
         """Return a layer that holds these weights, in their precision.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import streamhebb as sh
-from streamhebb.net import _Frame
+from streamhebb.frames import Frame, plan_step
 from streamhebb.schedule import Plan, Task, make_plan
 
 
@@ -70,6 +70,10 @@ class RandomOrder:
         left.discard(position)
         if not left:
             del self.pending[row]
+
+
+def plan_of(net: sh.StreamNet) -> Plan:
+    return plan_step(list(net.layers), net.names, net.readout, learn=True)
 
 
 def make_net() -> sh.StreamNet:
@@ -137,9 +141,9 @@ def test_any_order_across_samples_gives_the_same_bits(
     seed: int, serial: sh.StreamNet, stream: list[tuple[Tensor, int]]
 ) -> None:
     net = make_net()
-    plan = net._make_plan(True)
+    plan = plan_of(net)
     scheduler = RandomOrder(seed, flight=1 + seed % 7)
-    frames = [_Frame(x[None], len(net.layers), [label], 1.0) for x, label in stream]
+    frames = [Frame(x[None], len(net.layers), [label], 1.0) for x, label in stream]
     with torch.no_grad():
         for frame in frames:
             scheduler.submit(plan, frame)
@@ -152,10 +156,10 @@ def test_any_order_across_samples_gives_the_same_bits(
 def test_samples_do_overtake_each_other() -> None:
     """The scheduler of this test is worth its name: a sample starts before the last has ended."""
     net, scheduler = make_net(), RandomOrder(3, flight=4)
-    frames = [_Frame(torch.rand(1, 2, 8, 8), len(net.layers), [0], 1.0) for _ in range(10)]
+    frames = [Frame(torch.rand(1, 2, 8, 8), len(net.layers), [0], 1.0) for _ in range(10)]
     with torch.no_grad():
         for frame in frames:
-            scheduler.submit(net._make_plan(True), frame)
+            scheduler.submit(plan_of(net), frame)
         scheduler.join()
     numbers = [number for number, _ in scheduler.log]
     assert any(later < earlier for earlier, later in itertools.pairwise(numbers))
@@ -167,10 +171,10 @@ def test_an_illegal_order_would_be_noticed(
     """Without the promise about lanes the weights do differ, so the tests above can fail."""
     net, scheduler = make_net(), RandomOrder(0, flight=3)
     lanes = iter(range(1000))
-    loose = make_plan([Task(t.name, next(lanes), t.after, t.run) for t in net._make_plan(True)])
+    loose = make_plan([Task(t.name, next(lanes), t.after, t.run) for t in plan_of(net)])
     with torch.no_grad():
         for x, label in stream:
-            scheduler.submit(loose, _Frame(x[None], len(net.layers), [label], 1.0))
+            scheduler.submit(loose, Frame(x[None], len(net.layers), [label], 1.0))
         scheduler.join()
     with pytest.raises(AssertionError):
         assert_same(net, serial)
