@@ -66,7 +66,7 @@ class Estimator(ABC):
 
         Args:
             X: an array ``(N, *input_shape)``, or anything that yields mini-batches: a
-                ``DataLoader``, ``(x, y)`` pairs, tensors, :class:`Sample`.
+                ``DataLoader``, ``(x, y)`` pairs, tensors, [`Sample`][streamhebb.values.Sample].
             y: labels, if ``X`` is an array.
             epochs: passes.
             batch_size: for arrays.
