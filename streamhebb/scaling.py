@@ -115,7 +115,10 @@ class NeuronRMS:
         """Return shape ``(n_out, 1)``."""
         present = torch.linalg.vector_norm(delta, dim=1).square_() / delta.shape[1]
         state = _remember(state, "mean_square", present, self.memory)
-        return state["mean_square"].sqrt().add_(TINY)[:, None], state
+        # Squares of changes below 1e-19 are lost in float32, and losers of a soft competition make
+        # such changes. Divided by 1e-30 these became steps of 1e6, so the floor is that of squares.
+        floor = torch.finfo(present.dtype).tiny
+        return (state["mean_square"] + floor).sqrt_()[:, None], state
 
 
 @dataclass(frozen=True)

@@ -229,6 +229,16 @@ def test_float64_comes_back_as_float64(tmp_path: Path) -> None:
     assert state(fresh) == state(net)
 
 
+def test_chance_goes_on_where_it_was(tmp_path: Path) -> None:
+    net = quiet_net()
+    torch.rand(5, generator=net.generator)
+    net.save(tmp_path / "snap")
+    wanted = torch.rand(3, generator=net.generator)
+    fresh = quiet_net()
+    fresh.load(tmp_path / "snap")
+    assert torch.equal(torch.rand(3, generator=fresh.generator), wanted)
+
+
 def test_seed_and_policy_need_not_agree(tmp_path: Path) -> None:
     net = sh.StreamNet(sh.Dense(2, 3), seed=1)
     net.save(tmp_path / "snap")

@@ -56,6 +56,11 @@ OTHERS = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def same_weights_in_every_run() -> None:
+    torch.manual_seed(0)
+
+
 def test_everything_public_is_checked_here() -> None:
     checked = {type(layer).__name__ for layer, _ in LAYERS}
     checked |= {type(part).__name__ for parts in PARTS.values() for part in parts}

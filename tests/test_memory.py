@@ -83,7 +83,7 @@ def test_memory_is_flat(
     net = build(readout())
     feed(net, 400)
     before, alive = resident(), tensors()
-    feed(net, 3000)
+    feed(net, 2000)
     assert abs(resident() - before) < 5
     assert tensors() <= alive
 

@@ -123,6 +123,27 @@ def test_the_first_step_is_scaled_by_itself(scaling: Any) -> None:
     assert divisors(scaling, delta[None])[0].tolist() == pytest.approx([3.0, 0.5])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("scaling", [sh.LayerMax(), sh.NeuronRMS(), sh.NeuronMax()], ids=repr)
+@pytest.mark.parametrize("power", [*range(-45, 18, 3), -300])
+def test_a_first_step_is_never_large_however_small_the_change(
+    scaling: Any, dtype: torch.dtype, power: int
+) -> None:
+    # Losers of a soft competition change by any amount down to the smallest number there is.
+    delta = torch.tensor([[1.0, -0.5, 0.0], [0.3, 0.1, 0.2]], dtype=dtype) * 10.0**power
+    divisor, _ = scaling.divisor(delta, 1, {k: v.to(dtype) for k, v in scaling.init(2).items()})
+    assert float((delta / divisor).abs().max()) <= 3**0.5
+
+
+def test_losers_with_the_smallest_shares_do_not_fling_their_weights() -> None:
+    layer = sh.Dense(784, 200, init=sh.Normal(25.0))
+    layer.reset(torch.Generator().manual_seed(0))
+    chance = torch.Generator().manual_seed(1)
+    for _ in range(20):
+        layer.learn(layer.observe(4 * torch.rand(1, 784, generator=chance))[1])
+    assert float(layer.radius().max()) < 50
+
+
 @pytest.mark.parametrize("kind", [sh.NeuronRMS, sh.NeuronMax])
 @pytest.mark.parametrize("memory", [0, 0.5, -1, float("inf"), "long"])
 def test_bad_memory_is_named(kind: Any, memory: object) -> None:

@@ -147,7 +147,8 @@ class Live:
 def headline(job: Job) -> str:
     """One line on what learns from what."""
     length = "a stream without end" if job.total is None else f"{job.total:,} samples"
-    classes = f", {len(job.source.classes)} classes" if job.source.classes else ", no labels"
+    known = len(job.source.classes or ())
+    classes = f", {known} class{'' if known == 1 else 'es'}" if known else ", no labels"
     shape = "x".join(map(str, job.source.shape))
     again = f", going on after {job.position:,}" if job.resumed else ""
     return (

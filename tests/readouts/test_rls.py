@@ -119,7 +119,7 @@ def test_forgetting_stays_bounded_where_features_say_nothing(forget: float, feat
     source = torch.Generator().manual_seed(0)
     mix = torch.randn(2, 6, generator=source)
     right = 0
-    steps = round(40 / (1 - forget)) + 1000
+    steps = round(42 / (1 - forget)) + 300
     for step in range(steps):
         hidden = torch.randn(1, 2, generator=source)
         x = hidden @ mix if features == "dependent" else torch.cat([hidden, torch.zeros(1, 4)], 1)
@@ -134,7 +134,7 @@ def test_forgetting_stays_bounded_where_features_say_nothing(forget: float, feat
 
 def test_float32_features_stay_close_to_the_exact_answer_over_a_long_stream() -> None:
     readout, exact = sh.RLSReadout(8), sh.RLSReadout(8).double()
-    for x, labels in stream(3, 8, 2000, 1):
+    for x, labels in stream(3, 8, 1000, 1):
         kept = labels[0] % 4
         for each, dtype in ((readout, torch.float32), (exact, torch.float64)):
             each.learn(each.observe(torch.from_numpy(x).to(dtype))[1], [kept])

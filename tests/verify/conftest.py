@@ -33,6 +33,10 @@ LAYERS = {
         "x_shape": (2, 3, 8, 7), "w_shape": (5, 3, 3, 3), "seed": 2, "radius": 4.0,
         "softness": "hard", "t": 1.0, "lr": 0.03, "power": 0.75, "s": 2, "p": 1,
     },
+    "conv_softkrotov_k1_stride": {
+        "x_shape": (2, 4, 5, 6), "w_shape": (6, 2, 1, 1), "seed": 10, "radius": 2.0,
+        "softness": "softkrotov", "t": 1.0, "lr": 0.02, "power": 0.5, "s": 2, "g": 2,
+    },
     "conv_softkrotov_expdecay": {
         "x_shape": (2, 2, 5, 6), "w_shape": (6, 2, 3, 3), "seed": 3, "radius": 3.0,
         "softness": "softkrotov", "t": 0.65, "lr": 0.05, "power": 0.5,
