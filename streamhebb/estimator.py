@@ -75,7 +75,7 @@ class Estimator(ABC):
 
         Args:
             X: an array ``(N, *input_shape)``, or anything that yields mini-batches: a
-                ``DataLoader``, ``(x, y)`` pairs, tensors, ``Sample``.
+                ``DataLoader``, ``(x, y)`` pairs, tensors, [`Sample`][streamhebb.values.Sample].
             y: labels, if ``X`` is an array.
             epochs: passes.
             batch_size: for arrays.

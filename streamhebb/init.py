@@ -74,7 +74,7 @@ class Positive:
 
 @dataclass(frozen=True)
 class Negative:
-    r"""Negative weights: $-a\,U[0, 1)$, the mirror image of ``Positive``.
+    r"""Negative weights: $-a\,U[0, 1)$, the mirror image of [`Positive`][streamhebb.init.Positive].
 
     Args:
         radius: $R$, the expected p-norm of a neuron's weights.

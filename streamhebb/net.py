@@ -34,7 +34,7 @@ class StreamNet(Estimator, nn.Module):
             begins with ``Flatten``), or if the readout is to find out its number of features.
         on_bad: what to do with a sample that holds NaN or infinite values: ``"raise"``, or
             ``"skip"`` it; both count it.
-        scheduler: who runs the layers' tasks; ``None`` is ``Serial``.
+        scheduler: runs the tasks; ``None`` is [`Serial`][streamhebb.schedule.serial.Serial].
         clock: measures ``StepResult.seconds``; ``None`` is the wall clock.
 
     Raises:
@@ -150,8 +150,8 @@ class StreamNet(Estimator, nn.Module):
         """Predict from one sample, then let every layer learn from it.
 
         Args:
-            x: one sample of ``input_shape`` (or a micro-batch, or a ``Sample``, or River's
-                dict of features), floating point.
+            x: one sample of ``input_shape`` (or a micro-batch, or a
+                [`Sample`][streamhebb.values.Sample], or River's dict of features), floating point.
             target: its label (one each for a micro-batch), ``None`` if unknown. Used by the
                 readout only, after the prediction is made.
             learn: ``False`` only predicts; the sample is still counted.
@@ -159,7 +159,7 @@ class StreamNet(Estimator, nn.Module):
             activity: also return every layer's output.
 
         Returns:
-            The prediction and more. See ``StepResult``.
+            The prediction and more. See [`StepResult`][streamhebb.values.StepResult].
 
         Raises:
             InputError: for a sample or label that is refused; nothing has learned from it.

@@ -269,7 +269,7 @@ def build(
     """Build a net from its name, its file or its description.
 
     Args:
-        net: a built-in net's name, a file, or what ``read`` returned.
+        net: a built-in net's name, a file, or what [`read`][streamhebb.spec.read] returned.
         input_shape: shape of one sample.
         classes: for the readout, if the file does not fix them.
         seed: draws the weights; ``None`` takes the file's.

@@ -136,7 +136,8 @@ def iter_prequential(
 
     Args:
         net: learns from every item, after it has predicted.
-        source: yields ``Sample``, ``(x, target)`` pairs, or bare observations.
+        source: yields [`Sample`][streamhebb.values.Sample], ``(x, target)`` pairs, or bare
+            observations.
         score: goes on counting in this one; ``None`` starts afresh.
 
     Yields:

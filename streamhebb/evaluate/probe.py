@@ -93,7 +93,7 @@ def linear_probe(
         lr: its rate at the start.
         dropout: share of the features set to 0 while training; 0 for none.
         schedule: ``"demo"`` or ``"full"``: which epochs halve the rate, see
-            ``halving_epochs``.
+            [`halving_epochs`][streamhebb.evaluate.schedule.halving_epochs].
         seed: of initial weights, order and dropout.
         on_epoch: called with the result of each reported epoch (1, 11, 21, ... and the last).
 

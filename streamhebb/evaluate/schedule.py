@@ -52,7 +52,8 @@ def halving_rate(lr: float, epoch: int, epochs: int, style: str = "full") -> flo
         lr: the rate of the first epoch.
         epoch: which epoch, counted from 0.
         epochs: how many there are.
-        style: ``"full"`` or ``"demo"``; see ``halving_epochs``.
+        style: ``"full"`` or ``"demo"``; see
+            [`halving_epochs`][streamhebb.evaluate.schedule.halving_epochs].
 
     Raises:
         ConfigError: for a number that is out of its range.

@@ -24,7 +24,8 @@ class Conv2d(PlasticLayer):
         padding_mode: ``"reflect"`` (as published) or ``"zeros"``.
         dilation: step between the window's pixels.
         groups: channels and neurons are split in this many separate groups.
-        rule: see ``PlasticLayer`` for this and the other parts.
+        rule: see [`PlasticLayer`][streamhebb.layers.plastic.PlasticLayer] for this and the other
+            parts.
         competition: who learns.
         rate: how fast.
         scaling: what the raw change is divided by.

@@ -18,7 +18,8 @@ class Dense(PlasticLayer):
     Args:
         n_in: inputs.
         n_out: neurons.
-        rule: see ``PlasticLayer`` for this and the other parts.
+        rule: see [`PlasticLayer`][streamhebb.layers.plastic.PlasticLayer] for this and the other
+            parts.
         competition: who learns.
         rate: how fast.
         scaling: what the raw change is divided by.

@@ -36,7 +36,7 @@ class BatchNorm(Layer):
     ones: $m \leftarrow 0.9\,m + 0.1\,\mu$, $v \leftarrow 0.9\,v + 0.1\,\sigma^2$ (unbiased).
 
     **Not local**: it looks across the mini-batch. With one vector at a time there is nothing to
-    take statistics over; use ``RunningNorm`` there.
+    take statistics over; use [`RunningNorm`][streamhebb.layers.norm.RunningNorm] there.
 
     Args:
         n_in: channels, or features of a vector.

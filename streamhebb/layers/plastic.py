@@ -46,8 +46,8 @@ class PlasticLayer(Layer):
     with the rate $\eta$ and the divisor $c$ of the scaling. The output is $u$; what is passed on
     is shaped by the activation that follows.
 
-    Use ``Dense`` and ``Conv2d``, which build this with their
-    synapse.
+    Use [`Dense`][streamhebb.layers.dense.Dense] and
+    [`Conv2d`][streamhebb.layers.conv.Conv2d], which build this with their synapse.
 
     Args:
         synapse: the wiring.

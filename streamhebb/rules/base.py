@@ -11,8 +11,9 @@ from streamhebb.values import Activity, LocalUpdate
 class PlasticityRule(Protocol):
     """A local law of change, the same for dense, convolutional and grouped synapses.
 
-    A rule is a frozen dataclass of hyperparameters. It sees one ``Activity`` and its own
-    state, uses arithmetic only, and returns what it wants changed. It writes nothing.
+    A rule is a frozen dataclass of hyperparameters. It sees one
+    [`Activity`][streamhebb.values.Activity] and its own state, uses arithmetic only, and returns
+    what it wants changed. It writes nothing.
 
     Attributes:
         competes: whether the rule is meant for neurons that compete; a layer built without a

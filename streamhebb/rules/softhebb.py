@@ -15,10 +15,10 @@ class SoftHebb:
 
     $$\Delta w_{ji} = y_j\,(x_i - u_j\, w_{ji})$$
 
-    With ``SoftWTA`` this is soft winner-take-all, with
+    With [`SoftWTA`][streamhebb.competition.SoftWTA] this is soft winner-take-all, with
     ``SoftWTA(anti_hebbian=True)`` the losers are pushed away (the variant of the ICLR paper), with
-    ``HardWTA`` it is the classical hard winner-take-all. Weights are drawn to
-    radius 1.
+    [`HardWTA`][streamhebb.competition.HardWTA] it is the classical hard winner-take-all.
+    Weights are drawn to radius 1.
 
     Example:
         >>> import torch

@@ -31,7 +31,7 @@ def whole(value: Any, name: str, least: int) -> int:
 
 
 def optional_whole(value: Any, name: str, least: int) -> int | None:
-    """Like ``whole``, with ``None`` passed through."""
+    """Like `whole`, with ``None`` passed through."""
     return None if value is None else whole(value, name, least)
 
 
@@ -39,7 +39,7 @@ def picture_size(size: Any) -> tuple[int, int]:
     """A picture size ``(height, width)``.
 
     Raises:
-        ConfigError: not two positive whole numbers, or more than ``MAX_PIXELS``.
+        ConfigError: not two positive whole numbers, or more than `MAX_PIXELS`.
 
     Example:
         >>> picture_size([24, 32])

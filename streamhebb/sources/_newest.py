@@ -40,7 +40,7 @@ class Frame(NamedTuple):
 
 
 class NewestFrame:
-    """A slot for one frame, filled by a reader thread, emptied by ``take``.
+    """A slot for one frame, filled by a reader thread, emptied by `take`.
 
     The thread alone opens, reads and releases the capture: releasing it from outside while a read
     is under way crashes OpenCV.
@@ -67,7 +67,7 @@ class NewestFrame:
 
     @property
     def stopping(self) -> bool:
-        """Whether ``stop`` was called."""
+        """Whether `stop` was called."""
         return self._stopping
 
     def first_shape(self, timeout: float) -> tuple[int, ...] | None:

@@ -21,7 +21,9 @@ ALLOWED = (
 
 
 class Source(Protocol):
-    """What the built-in sources share. Your own may be any iterable; see ``samples``.
+    """What the built-in sources share.
+
+    Your own may be any iterable; see [`samples`][streamhebb.sources.base.samples].
 
     Finite sources also have ``len()``. Leaving the ``with`` block frees files, threads and devices.
     """
@@ -83,8 +85,8 @@ def samples(source: Iterable[Any]) -> Iterator[Sample]:
 
     Args:
         source: an iterable of tensors or arrays ``(*shape)``, ``(x, y)`` pairs, ``(x,)`` or
-            ``Sample``; a tensor or array is read along its first dimension;
-            a data set with ``len()`` and ``[i]`` is read in order.
+            [`Sample`][streamhebb.values.Sample]; a tensor or array is read along its first
+            dimension; a data set with ``len()`` and ``[i]`` is read in order.
 
     Raises:
         InputError: something else; the message names its type and what is allowed.

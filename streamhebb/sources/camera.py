@@ -36,8 +36,8 @@ class Camera:
 
     The device is opened by ``with`` (or by iterating without it), and released when the block (or
     the iteration) is left. A camera has no end: if no frame comes within ``timeout`` the iterator
-    raises ``SourceError``, whether the camera vanished, hangs, or its URL came to an end.
-    Nothing waits longer than about twice ``timeout``.
+    raises [`SourceError`][streamhebb.errors.SourceError], whether the camera vanished, hangs, or
+    its URL came to an end. Nothing waits longer than about twice ``timeout``.
 
     Args:
         device: number, or a URL ``http://``, ``https://`` or ``rtsp://``.

@@ -1,4 +1,6 @@
-"""The built-in data sets. Each function reads one split into an ``ArraySource``.
+"""The built-in data sets.
+
+Each function reads one split into an [`ArraySource`][streamhebb.sources.arrays.ArraySource].
 
 Data are looked for in ``STREAMHEBB_DATA``, then in the cache folder, and are downloaded into the
 cache folder through torchvision if neither has them and ``download`` is allowed. Labels are whole
@@ -119,7 +121,7 @@ def fashion_mnist(
 ) -> ArraySource:
     """Fashion-MNIST: pieces of clothing, 28 x 28 grey, 60,000 for training, 10,000 for testing.
 
-    Arguments and errors as in ``mnist``.
+    Arguments and errors as in [`mnist`][streamhebb.sources.datasets.mnist].
 
     Source: H. Xiao, K. Rasul, R. Vollgraf (2017), arXiv:1708.07747.
     """
@@ -183,7 +185,7 @@ def cifar100(
 ) -> ArraySource:
     """CIFAR-100: small photographs of 100 kinds, 32 x 32 RGB, 50,000 and 10,000.
 
-    Arguments, errors and source as in ``cifar10``.
+    Arguments, errors and source as in [`cifar10`][streamhebb.sources.datasets.cifar10].
     """
     _check_split("cifar100", split, ("train", "test"))
     x, y, names = _batches("cifar100", split, download)

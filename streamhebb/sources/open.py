@@ -50,8 +50,8 @@ def open_source(
             A data set's name wins over a file of that name; write ``./mnist`` for the file.
         seed: order of data sets and folders, ``None`` for the stored order.
         split: of a data set; by default all of ``digits``, ``"train"`` of the others.
-        size: ``(height, width)`` to scale pictures to; folders: ``FOLDER_SIZE`` by default;
-            not for data sets.
+        size: ``(height, width)`` to scale pictures to; folders:
+            [`FOLDER_SIZE`][streamhebb.sources.open.FOLDER_SIZE] by default; not for data sets.
         gray: one channel instead of three; not for data sets.
         limit: length of the whole stream counted from its beginning.
         start: position in that stream to begin at. A camera has no past: it begins now, and hands

@@ -26,11 +26,12 @@ class VideoFile(Unclosed):
 
     **Damaged files.** Every frame that can be decoded is handed out. Frames that cannot are left
     out and counted in ``counts["corrupt"]``. If the file breaks off before its own end,
-    ``counts["truncated"]`` becomes 1 and, *after the last good frame*, ``SourceError`` is
-    raised: a stream that is shorter than it says must not pass for a whole one. A break is seen
-    by the file's index (MP4, MOV: exact), by a packet or container that cannot be read, or by the
-    duration tag (Matroska, WebM: half a second). MPEG transport streams declare no length; a cut
-    between two of their packets cannot be seen.
+    ``counts["truncated"]`` becomes 1 and, *after the last good frame*,
+    [`SourceError`][streamhebb.errors.SourceError] is raised: a stream that is shorter than it
+    says must not pass for a whole one. A break is seen by the file's index
+    (MP4, MOV: exact), by a packet or container that cannot be read, or by the duration tag
+    (Matroska, WebM: half a second). MPEG transport streams declare no length; a cut between two
+    of their packets cannot be seen.
 
     Rotation that a file asks its player for is not applied.
 

@@ -127,7 +127,7 @@ class Comparison:
             key: name of the array.
             ours: the library's result.
             limit: what is allowed against a float32 array.
-            floor: see ``relative``.
+            floor: see [`relative`][streamhebb.verify.compare.relative].
             nan: whether the reference may hold NaN (0 / 0); the library must give 0 there.
             slack: what round-off alone may do to each entry of a float32 array.
 

@@ -1,0 +1,72 @@
+"""The examples run from start to end on little data, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import streamhebb as sh
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(name: str, *arguments: str, folder: Path, data: str = "") -> str:
+    """Run an example in a folder of its own and return what it printed."""
+    cache = folder / "cache"
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "STREAMHEBB_DATA": data,
+        "XDG_CACHE_HOME": str(cache),
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(ROOT / "examples" / name), *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_quickstart_learns_and_saves(tmp_path):
+    out = run("quickstart.py", "--limit", "300", folder=tmp_path)
+    share = float(out.split("samples: ")[1].split("%")[0])
+    assert share > 60, out  # a guess is right once in ten
+    assert sh.load(tmp_path / "digits.safetensors").counts["learned"] == 300
+
+
+def test_batch_prints_both_accuracies(tmp_path):
+    out = run("batch.py", "--limit", "200", "--epochs", "10", folder=tmp_path)
+    shares = [float(line.split("%")[0].split()[-1]) for line in out.splitlines() if "%" in line]
+    assert len(shares) == 2, out
+    assert min(shares) > 50, out
+
+
+def test_batch_reads_mnist_where_it_is(tmp_path, data_dir):
+    arguments = ("--data", "mnist", "--limit", "60", "--epochs", "1")
+    out = run("batch.py", *arguments, folder=tmp_path, data=str(data_dir))
+    assert "60 samples of mnist learned" in out
+
+
+def test_camera_falls_back_to_the_digits_and_says_so(tmp_path):
+    out = run("camera.py", "camera:63", "--limit", "20", folder=tmp_path)
+    assert "not from camera:63" in out
+    assert "learning from digits" in out
+    assert (tmp_path / "features.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_camera_falls_back_to_a_clip_and_says_so(tmp_path, data_dir):
+    pytest.importorskip("av", reason="the extra 'video' is not installed")
+    if not sorted(data_dir.glob("video/*.mp4")):
+        pytest.skip("there is no clip in STREAMHEBB_DATA/video")
+    arguments = ("camera:63", "--limit", "8", "--picture", "clip.png")
+    out = run("camera.py", *arguments, folder=tmp_path, data=str(data_dir))
+    assert ".mp4, samples of (1, 48, 64)" in out
+    assert (tmp_path / "clip.png").is_file()
