@@ -9,6 +9,23 @@ from streamhebb.layers import Flatten, Layer
 from streamhebb.values import Shape
 
 
+def check_layers(layers: Sequence[object]) -> None:
+    """Check that there are layers, nothing but layers, and each only once.
+
+    Raises:
+        ConfigError: naming what else was found.
+    """
+    if not layers:
+        raise ConfigError("a StreamNet needs at least one layer")
+    for position, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise ConfigError(
+                f"layer {position} is a {type(layer).__name__}, not a Layer of streamhebb"
+            )
+    if len(set(map(id, layers))) < len(layers):
+        raise ConfigError("a layer stands twice in this net; each place needs its own layer")
+
+
 def trace_shapes(layers: Sequence[Layer], names: Sequence[str], shape: Shape) -> list[Shape]:
     """Return the shape of one sample before the first and after every layer.
 

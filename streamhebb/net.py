@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from streamhebb import checkpoint, inputs
-from streamhebb.chain import sample_ndim, trace_shapes
+from streamhebb.chain import check_layers, sample_ndim, trace_shapes
 from streamhebb.clock import Clock, WallClock
 from streamhebb.errors import ConfigError, DivergedError, InputError, NonFiniteError
 from streamhebb.estimator import Estimator, batches
@@ -61,15 +61,7 @@ class StreamNet(Estimator, nn.Module):
         clock: Clock | None = None,
     ) -> None:
         super().__init__()
-        for position, layer in enumerate(layers):
-            if not isinstance(layer, Layer):
-                raise ConfigError(
-                    f"layer {position} is a {type(layer).__name__}, not a Layer of streamhebb"
-                )
-        if not layers:
-            raise ConfigError("a StreamNet needs at least one layer")
-        if len(set(map(id, layers))) < len(layers):
-            raise ConfigError("a layer stands twice in this net; each place needs its own layer")
+        check_layers(layers)
         require_choice("StreamNet", "on_bad", on_bad, ("raise", "skip"))
         if not (seed is None or isinstance(seed, int)):
             raise ConfigError(f"StreamNet: seed={seed!r} is not allowed; give an int or None")
@@ -277,18 +269,17 @@ class StreamNet(Estimator, nn.Module):
             f"or use a scaling (NeuronRMS, LayerMax), and go back to the last snapshot"
         )
 
-    # -- sets ----------------------------------------------------------------------------------
+    # -- sets and classes ----------------------------------------------------------------------
 
     @torch.no_grad()
     def probabilities(self, x: Any) -> tuple[tuple[Label, ...], Tensor]:
         """Return the classes and ``(B, n_classes)`` probabilities; change nothing."""
-        if self.readout is None:
-            raise ConfigError("this net has no readout, so it has no classes")
+        readout = self._classifier()
         scores = self.respond(x).scores
         if scores is None:
             raise NonFiniteError("the sample holds NaN or infinite values")
         scores = scores[None] if scores.ndim == 1 else scores
-        return self.readout.labels, self.readout.probabilities(scores)
+        return readout.labels, readout.probabilities(scores)
 
     @torch.no_grad()
     def features(self, X: Any, batch_size: int = 256) -> Tensor:
@@ -319,9 +310,12 @@ class StreamNet(Estimator, nn.Module):
 
     def add_classes(self, classes: Iterable[Label]) -> None:
         """Make classes known before they appear."""
+        self._classifier().add_classes(classes)
+
+    def _classifier(self) -> Readout:
         if self.readout is None:
             raise ConfigError("this net has no readout, so it has no classes")
-        self.readout.add_classes(classes)
+        return self.readout
 
     # -- what it is, and its state -------------------------------------------------------------
 
