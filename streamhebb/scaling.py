@@ -97,6 +97,10 @@ class NeuronRMS:
 
     Strictly local. The average includes the present change.
 
+    A neuron that never wins has only its small anti-Hebbian changes to compare with, so it takes
+    full steps too, and these push its radius outward. On normalised input such neurons soon win
+    somewhere; without a normalisation before the layer they can run away.
+
     Args:
         memory: samples the average reaches back; a plain mean while younger.
     """

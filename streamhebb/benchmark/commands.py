@@ -123,3 +123,29 @@ def memory(
         f"and {found.high:.1f}, at the end {found.end:.1f}"
     )
     _finish(out, {"memory": asdict(found)})
+
+
+@app.command()
+def scaling(
+    seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2")] = "0,1,2",
+    samples: Annotated[int, typer.Option(help="Samples learned from, without labels.")] = 3000,
+    out: _Out = None,
+) -> None:
+    """What each scaling of a change earns on MNIST, beside random weights."""
+    from dataclasses import asdict
+
+    from streamhebb.benchmark.scaling import CHOICES, described, run_choice
+
+    torch.set_num_threads(1)
+    rows = []
+    for name, choice, lr in CHOICES:
+        found = [run_choice(name, choice, lr, int(seed), samples) for seed in seeds.split(",")]
+        rows += [asdict(result) for result in found]
+        values = [100 * result.test for result in found]
+        spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+        last = found[-1]
+        typer.echo(
+            f"{name:<21} lr {lr:<7g} test {statistics.mean(values):.2f}{spread} %   radius "
+            f"{last.radius:.2f}, cosine to the first weights {last.turned:.2f}"
+        )
+    _finish(out, {"samples": samples, "choices": described(), "scaling": rows})
