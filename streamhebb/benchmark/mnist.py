@@ -49,10 +49,11 @@ class StreamAccuracy:
         return asdict(self)
 
 
-def images(source: ArraySource) -> Tensor:
-    """All images of a source as ``(N, 1, 28, 28)`` in [0, 1]."""
-    pixels = torch.from_numpy(np.asarray(source.x)).float() / 255
-    return pixels.reshape(len(pixels), *source.shape)
+def whole_set(source: ArraySource) -> tuple[Tensor, list[Any]]:
+    """All images of a source as ``(N, 1, 28, 28)`` in [0, 1], and their labels."""
+    rows = slice(len(source))
+    pixels = torch.from_numpy(np.asarray(source.x[rows])).float() / 255
+    return pixels.reshape(len(pixels), *source.shape), list(source.y or ())[rows]
 
 
 def run_seed(
@@ -61,6 +62,7 @@ def run_seed(
     net: str = "mnist",
     limit: int | None = None,
     probe_epochs: int = 50,
+    probe_samples: int | None = None,
     on_progress: Callable[[int, float], None] | None = None,
 ) -> StreamAccuracy:
     """Stream, test, probe.
@@ -70,6 +72,7 @@ def run_seed(
         net: a built-in net or a file.
         limit: samples; ``None`` for all 60,000.
         probe_epochs: 50 as published.
+        probe_samples: training images of the probe, and test images; ``None`` for all.
         on_progress: called every 5,000 samples with their number and the accuracy so far.
     """
     source = mnist("train", seed=seed, limit=limit)
@@ -86,11 +89,12 @@ def run_seed(
             on_progress(number, overall.accuracy)
     streamed = time.perf_counter() - start
 
-    held_out, known = mnist("test"), mnist("train")
-    test = (images(held_out), held_out.y)
+    test = whole_set(mnist("test", limit=probe_samples))
     accuracy = model.score(*test)
     start = time.perf_counter()
-    probe = linear_probe(model, (images(known), known.y), test, epochs=probe_epochs, seed=seed)
+    probe = linear_probe(
+        model, whole_set(mnist("train", limit=probe_samples)), test, epochs=probe_epochs, seed=seed
+    )
     return StreamAccuracy(
         seed,
         total,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from streamhebb.benchmark.mnist import images
+from streamhebb.benchmark.mnist import whole_set
 from streamhebb.competition import SoftWTA
 from streamhebb.init import Normal
 from streamhebb.layers import Conv2d, Flatten, MaxPool2d, RunningNorm, Triangle
@@ -24,7 +24,7 @@ from streamhebb.sources import mnist
 
 CHOICES: tuple[tuple[str, Scaling, float], ...] = (
     ("random weights", NoScaling(), 0.0),
-    ("NoScaling", NoScaling(), 1e-4),
+    ("NoScaling", NoScaling(), 1e-3),
     ("LayerMax (not local)", LayerMax(), 0.05),
     ("NeuronMax", NeuronMax(), 0.02),
     ("NeuronRMS", NeuronRMS(), 0.01),
@@ -80,23 +80,24 @@ def run_choice(
         net.step(sample.x)
     cosine = torch.nn.functional.cosine_similarity(first, layer.weight)
 
-    known, held_out = mnist("train"), mnist("test")
-    chosen = torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))[:fitted]
+    images, labels = whole_set(mnist("train"))
+    chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:fitted]
     regression = RLSReadout(classes=10, ridge=100.0)
     with torch.no_grad():
-        for part in chosen.split(500):
-            features = net.features(images(known)[part])
+        for part in chosen.view(-1, 500):
+            features = net.features(images[part])
             if regression.n_in is None:
                 regression.build(features.shape[1])
             _, seen = regression.observe(features)
-            regression.learn(seen, [known.y[i] for i in part.tolist()])
-        guess = regression.respond(net.features(images(held_out))).argmax(1).tolist()
-    right = sum(a == b for a, b in zip(guess, held_out.y, strict=True))
+            regression.learn(seen, [labels[i] for i in part.tolist()])
+        held_out, wanted = whole_set(mnist("test", limit=fitted))
+        guess = regression.respond(net.features(held_out)).argmax(1).tolist()
+    right = sum(a == b for a, b in zip(guess, wanted, strict=True))
     return ScalingResult(
         name,
         lr,
         seed,
-        right / len(held_out.y),
+        right / len(wanted),
         float(layer.radius().mean()),
         float(cosine.median()),
     )

@@ -1,0 +1,68 @@
+"""The benchmarks measure what they say; no time is judged here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from streamhebb.benchmark import memory, mnist, scaling, step
+from streamhebb.benchmark.commands import app, machine
+from streamhebb.scaling import NoScaling
+
+
+def test_both_sides_of_the_step_benchmark_do_the_same_arithmetic() -> None:
+    assert step.difference(steps=10) < 1e-12
+
+
+def test_another_arithmetic_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "RATE", 0.081)  # of the plain side and of nets made from now on
+    net = step.make_net()
+    monkeypatch.setattr(step, "make_net", lambda: net)
+    monkeypatch.setattr(step, "RATE", 0.08)
+    assert step.difference(steps=3) > 1e-6
+
+
+def test_the_step_benchmark_leaves_the_threads_as_they_were() -> None:
+    before = torch.get_num_threads()
+    cost = step.compare(threads=2, rounds=1, steps=1, warmup=1)
+    assert cost.threads == 2
+    assert min(cost.net_us, cost.plain_us, cost.ratio) > 0
+    assert torch.get_num_threads() == before
+
+
+def test_memory_is_traced() -> None:
+    found = memory.trace(20, warmup=5, every=5)
+    assert 0 < found.low <= found.start <= found.high
+    assert found.low <= found.end <= found.high
+
+
+def test_mnist_in_one_pass(data_dir: Path) -> None:
+    result = mnist.run_seed(3, limit=150, probe_epochs=1, probe_samples=200)
+    assert result.samples == 150
+    assert 0.2 < result.prequential < 1  # it learns, and it does not know the labels beforehand
+    assert result.last_quarter > result.prequential
+    assert 0.2 < result.test < 1
+    again = mnist.run_seed(3, limit=150, probe_epochs=1, probe_samples=200)
+    assert (result.test, result.probe) == (again.test, again.probe)
+
+
+def test_random_weights_stay_and_learned_ones_turn(data_dir: Path) -> None:
+    still = scaling.run_choice("random", NoScaling(), 0.0, 0, samples=5, fitted=500)
+    assert still.turned == pytest.approx(1, abs=1e-6)
+    name, choice, lr = scaling.CHOICES[-1]
+    moved = scaling.run_choice(name, choice, lr, 0, samples=50, fitted=500)
+    assert moved.turned < 0.99
+
+
+def test_a_benchmark_writes_where_it_was_run(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "step.json"
+    words = ["step", "--threads", "1", "--rounds", "1", "--out", str(out)]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    kept = json.loads(out.read_text("utf-8"))
+    assert kept["step"][0]["threads"] == 1
+    assert kept["processor"] == machine()["processor"]
