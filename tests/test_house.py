@@ -172,7 +172,7 @@ def test_the_pattern_of_machine_paths_finds_them():
     for folder in ("home/ada", "root/x", "tmp/run", "Users/ada"):
         assert MACHINE_PATH.search(f'open("{slash}{folder}")')
     assert MACHINE_PATH.search("C:" + "\\" + "Users")
-    for innocent in ("https://example.org/home/page", "/dev/video0", "~/work/x", "a/tmp/b"):
+    for innocent in ("https://example.org/home/page", "/dev/video0", "~/desk/x", "a/tmp/b"):
         assert not MACHINE_PATH.search(innocent)
 
 
