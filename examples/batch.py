@@ -2,7 +2,7 @@
 
 You will see how long each step takes, and two accuracies on samples that were never learned from:
 of the readout that learned with the net, and of a linear layer fitted afterwards to the features
-(a linear probe, with Adam and dropout). No layer below ever saw a label.
+(a linear probe, with Adam). No layer below ever saw a label.
 """
 
 import argparse
@@ -38,5 +38,7 @@ net.fit(x, y, batch_size=10)
 print(f"{len(x)} samples of {options.data} learned in {time.perf_counter() - start:.1f} s")
 print(f"readout that learned with the net: {net.score(x_test, y_test):.1%} of {len(x_test)} right")
 print(f"features of one sample: {tuple(net.features(x[:1]).shape[1:])}")
-found = linear_probe(net, (x, y), (x_test, y_test), epochs=options.epochs)
+# The defaults are the published ones, for 50,000 samples; a small set wants longer steps.
+small = {"lr": 0.01, "dropout": 0.0} if options.data == "digits" else {}
+found = linear_probe(net, (x, y), (x_test, y_test), epochs=options.epochs, **small)
 print(f"linear probe after {options.epochs} epochs: {found.test_accuracy:.1%} right")
