@@ -15,6 +15,8 @@ StreamhebbError
 ├── SourceError (OSError)           data missing, truncated, or a camera that vanished
 ├── RunFolderError (OSError)        a run folder that cannot be read or written
 └── MissingExtraError (ImportError) an optional dependency is not installed
+
+RunawayWarning (UserWarning)        weights that grow beyond all measure, while still finite
 ```
 
 A message names the value, what is allowed, and the cure.
@@ -81,3 +83,7 @@ class MissingExtraError(StreamhebbError, ImportError):
     def __init__(self, purpose: str, extra: str) -> None:
         super().__init__(f"{purpose} needs the extra '{extra}': pip install 'streamhebb[{extra}]'")
         self.extra = extra
+
+
+class RunawayWarning(UserWarning):
+    """Weights grow beyond all measure; they are still finite, and nothing has been changed."""

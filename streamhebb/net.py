@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from streamhebb import checkpoint, inputs
+from streamhebb import checkpoint, inputs, watch
 from streamhebb.chain import check_layers, sample_ndim, trace_shapes
 from streamhebb.clock import Clock, WallClock
 from streamhebb.errors import ConfigError, DivergedError, InputError, NonFiniteError
@@ -173,6 +173,8 @@ class StreamNet(Estimator, nn.Module):
         frame = self._run(batch, learn, labels, modulator)
         self.counts["samples"] += len(batch)
         self.counts["learned"] += len(batch) if learn else 0
+        if learn and watch.due(number, self.counts["samples"]):
+            watch.warn_of_runaways(zip(self.names, self._layers, strict=True))
         return self._result(frame, single, start, number, activity)
 
     @torch.no_grad()
