@@ -78,13 +78,3 @@ def stages(layers: Sequence[Layer]) -> list[range]:
     return [
         range(start, end) for start, end in zip(starts, [*starts[1:], len(layers)], strict=True)
     ]
-
-
-def told_ndim(layers: Sequence[Layer]) -> int | None:
-    """Dimensions of one sample, as far as the layers before any ``Flatten`` can tell."""
-    for layer in layers:
-        if isinstance(layer, Flatten):
-            return None
-        if layer.sample_ndim is not None:
-            return layer.sample_ndim
-    return None

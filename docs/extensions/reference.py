@@ -14,13 +14,19 @@ _KIND = griffe.ParameterKind.positional_or_keyword
 _EXAMPLE = re.compile(r"^(\s*)Example:\s*$", re.M)
 
 
-class Models(griffe.Extension):
-    """Give every pydantic model the `__init__` that its fields amount to."""
+class Fields(griffe.Extension):
+    """Give NamedTuples and pydantic models the `__init__` that their fields amount to.
+
+    griffe knows how a dataclass gets one, but not how these do.
+    """
+
+    MADE = frozenset({"typing.NamedTuple", "pydantic.BaseModel"})
 
     def on_class(self, *, cls: griffe.Class, **_: Any) -> None:
         bases = {getattr(base, "canonical_path", str(base)) for base in cls.bases}
-        if "pydantic.BaseModel" not in bases or "__init__" in cls.members:
+        if not bases & self.MADE or "__init__" in cls.members:
             return
+        # An annotated attribute is a field; properties and methods are not attributes with one.
         fields = [
             griffe.Parameter(m.name, annotation=m.annotation, kind=_KIND, default=m.value)
             for m in cls.members.values()

@@ -42,7 +42,8 @@ def accumulate(update: LocalUpdate, weight: Tensor, out: Tensor) -> Tensor:
     Returns:
         ``out``.
     """
-    out.zero_() if not update.outer else None
+    if not update.outer:
+        out.zero_()
     for number, (post, pre) in enumerate(update.outer):
         target = _by_group(out, pre)
         if number == 0:

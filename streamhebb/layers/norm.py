@@ -189,7 +189,7 @@ class RunningNorm(Layer):
         mean, var = self._blend(together, share)
         self.mean.copy_(mean)
         self.var.copy_(var)
-        self.age += batch
+        self.age.add_(batch)
 
     def reset(self, generator: Any = None) -> None:
         """Forget the statistics."""

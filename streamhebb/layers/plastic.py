@@ -264,7 +264,7 @@ class PlasticLayer(Layer):
             self.weight[rows].add_(delta[rows], alpha=step)
         self._write("rule", state)
         self._write("scaling", scaling)
-        self.updates += 1
+        self.updates.add_(1)
 
     # -- what users see ------------------------------------------------------------------------
 

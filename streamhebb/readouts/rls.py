@@ -96,7 +96,7 @@ class RLSReadout(Readout):
         inner = px @ x.mT
         inner.diagonal().add_(self.forget)
         gain = torch.linalg.solve(inner, px)
-        self.weight += ((hot - scores).mT.to(gain.dtype) @ gain).to(self.weight.dtype)
+        self.weight.add_(((hot - scores).mT.to(gain.dtype) @ gain).to(self.weight.dtype))
         self.inverse.addmm_(px.mT, gain, alpha=-1)
         if self.forget < 1:
             # Rounding makes P a little unsymmetric, and forgetting would multiply just that.
@@ -109,7 +109,7 @@ class RLSReadout(Readout):
         steps = math.ceil(size / rows)  # of a round; never longer than the memory
         first = self.turn % steps * rows
         index = (first + torch.arange(rows, device=first.device)) % size
-        self.turn += 1
+        self.turn.add_(1)
         height = math.sqrt(self.ridge * (1 - self.forget**steps))
         shown = self.inverse.new_zeros(rows, size)
         return shown.scatter_(1, index[:, None], height)

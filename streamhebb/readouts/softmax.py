@@ -97,7 +97,7 @@ class SoftmaxReadout(Readout):
         error = (hot - torch.softmax(scores, 1)) / len(x)
         update, _ = self.rule.terms(Activity(x, error, scores, self.weight), {})
         delta = kernels.accumulate(update, self.weight, torch.empty_like(self.weight))
-        self.updates += 1
+        self.updates.add_(1)
         self._apply_step("weight", delta)
         self._apply_step("bias", error.sum(0))
 
