@@ -52,25 +52,40 @@ class Activity(NamedTuple):
         drive: weighted input $u$, shape ``(n, n_out)``.
         weight: the layer's weights $w$, shape ``(n_out, n_in)``; a rule may use ``w[j, i]``
             for synapse ``j, i`` only.
+        voltage: membrane voltage $v$ at the instant of the decision to spike, shape
+            ``(n, n_out)``; ``None`` in layers of rate units.
+        modulator: the third factor, one number broadcast to all synapses. A layer multiplies it
+            into the rate, unless the rule says ``modulated = True`` and uses it itself.
     """
 
     pre: Tensor
     post: Tensor
     drive: Tensor
     weight: Tensor
+    voltage: Tensor | None = None
+    modulator: float | Tensor = 1.0
 
 
 class Outer(NamedTuple):
-    """One outer product, summed over competitions: ``post[n, j] * pre[n, i]``."""
+    r"""One outer product, summed over competitions: $f_{ji} \sum_n post_{nj}\, pre_{ni}$.
+
+    Args:
+        post: shape ``(n, n_out)``.
+        pre: shape ``(n, n_in)``.
+        factor: $f$, a function of the weight alone, shape ``(n_out, n_in)``, or ``None`` for 1.
+            This is how soft bounds are written: the matrix is touched once for any number of
+            instants.
+    """
 
     post: Tensor
     pre: Tensor
+    factor: Tensor | None = None
 
 
 class LocalUpdate(NamedTuple):
     r"""What a rule asks for: outer products, less a decay, plus a per-synapse term.
 
-    $$\Delta w_{ji} = \sum_k \sum_n post^k_{nj}\, pre^k_{ni}
+    $$\Delta w_{ji} = \sum_k f^k_{ji} \sum_n post^k_{nj}\, pre^k_{ni}
       - \Big(\sum_n decay_{nj}\Big) w_{ji} + dense_{ji}$$
 
     A rule never forms the $n_{out} \times n_{in}$ matrix itself, so the same rule runs on dense,
@@ -80,7 +95,7 @@ class LocalUpdate(NamedTuple):
         outer: one [`Outer`][streamhebb.values.Outer] for most rules, two for pair STDP
             (potentiation, depression).
         decay: shape ``(n, n_out)``, or ``None``.
-        dense: shape ``(n_out, n_in)``, for eligibility traces and soft bounds, or ``None``.
+        dense: shape ``(n_out, n_in)``, for what no outer product can say, or ``None``.
     """
 
     outer: tuple[Outer, ...]

@@ -30,7 +30,7 @@ def drive(pre: Tensor, weight: Tensor) -> Tensor:
 def accumulate(update: LocalUpdate, weight: Tensor, out: Tensor) -> Tensor:
     r"""Write the raw change that ``update`` asks for into ``out``.
 
-    $$out_{ji} = \sum_k \sum_n post^k_{nj}\, pre^k_{ni}
+    $$out_{ji} = \sum_k f^k_{ji} \sum_n post^k_{nj}\, pre^k_{ni}
       - \Big(\sum_n decay_{nj}\Big) w_{ji} + dense_{ji}$$
 
     Args:
@@ -44,12 +44,14 @@ def accumulate(update: LocalUpdate, weight: Tensor, out: Tensor) -> Tensor:
     """
     if not update.outer:
         out.zero_()
-    for number, (post, pre) in enumerate(update.outer):
-        target = _by_group(out, pre)
+    for number, (post, pre, factor) in enumerate(update.outer):
         if number == 0:
-            torch.matmul(post.mT, pre, out=target)
+            torch.matmul(post.mT, pre, out=_by_group(out, pre))
+            if factor is not None:
+                out *= factor
         else:
-            target += post.mT @ pre
+            product = (post.mT @ pre).reshape(out.shape)
+            out += product if factor is None else product.mul_(factor)
     if update.decay is not None:
         decay = update.decay.sum(-2).reshape(-1, 1)
         out.addcmul_(weight, decay, value=-1)
