@@ -4,7 +4,11 @@ from river.base import Classifier as _RiverClassifier
 
 from streamhebb.bias import PriorBias
 from streamhebb.competition import HardWTA, Independent, RankedSoftWTA, ShareWTA, SoftWTA
+from streamhebb.constraints import Clip, SynapticScaling
+from streamhebb.eligibility import Eligibility
+from streamhebb.homeostasis import AdaptiveThreshold
 from streamhebb.init import Negative, Normal, Positive, Uniform
+from streamhebb.lateral import Lateral
 from streamhebb.layers import (
     AvgPool2d,
     BatchNorm,
@@ -22,6 +26,7 @@ from streamhebb.layers import (
     RunningNorm,
     Sigmoid,
     Softmax,
+    Sparse,
     Tanh,
     Triangle,
     Winner,
@@ -39,12 +44,15 @@ _RiverClassifier.register(StreamNet)
 
 __all__ = [
     "Activity",
+    "AdaptiveThreshold",
     "AvgPool2d",
     "BatchNorm",
+    "Clip",
     "ConstantRate",
     "Conv2d",
     "Delta",
     "Dense",
+    "Eligibility",
     "Exp",
     "ExponentialDecay",
     "Flatten",
@@ -52,6 +60,7 @@ __all__ = [
     "Hebb",
     "Independent",
     "L2Norm",
+    "Lateral",
     "Layer",
     "LayerMax",
     "LinearDecay",
@@ -82,8 +91,10 @@ __all__ = [
     "SoftWTA",
     "Softmax",
     "SoftmaxReadout",
+    "Sparse",
     "StepResult",
     "StreamNet",
+    "SynapticScaling",
     "Tanh",
     "Triangle",
     "Uniform",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -12,6 +13,8 @@ from torch import Tensor
 from streamhebb import snapshot
 from streamhebb.errors import SnapshotError
 from streamhebb.values import Shape
+
+_LAYER = re.compile(r"layers\[\d+\]")
 
 
 class Savable(Protocol):
@@ -105,6 +108,8 @@ def _differences(theirs: Any, mine: Any, where: str = "") -> Iterator[str]:
         for key in sorted(theirs.keys() | mine.keys()):
             if not where and key in ("seed", "on_bad"):
                 continue
+            if key == "rate" and _LAYER.fullmatch(where):
+                continue  # may have been set while running; the snapshot's is taken over
             a, b = theirs.get(key), mine.get(key)
             if key == "input_shape" and (a is None or b is None):
                 continue

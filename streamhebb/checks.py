@@ -2,7 +2,7 @@
 
 Example:
     >>> from streamhebb import Conv2d, LayerMax
-    >>> from streamhebb.checks import check_layer, check_locality
+    >>> from streamhebb.checks import check_layer, check_locality, check_rule
     >>> layer = Conv2d(1, 4, 3, scaling=LayerMax())
     >>> check_locality(layer)
     ('LayerMax', 'weight sharing')
@@ -19,15 +19,46 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from streamhebb import kernels
 from streamhebb.errors import CheckError, InputError
 from streamhebb.layers import Layer, PlasticLayer
 from streamhebb.net import StreamNet
-from streamhebb.parts import State, rebuild
-from streamhebb.values import Activity, Shape
+from streamhebb.parts import State, rebuild, require_part
+from streamhebb.rules import PlasticityRule
+from streamhebb.rules.base import nonlocal_parts
+from streamhebb.synapses import DenseSynapse
+from streamhebb.trial import SHIFTS, chance, check_shapes, check_sight, double
+from streamhebb.values import Shape
 
-_N, _IN, _OUT = 3, 7, 5  # competitions, inputs and neurons that rules are tried on: all different
-_SHIFTS = (0.3, -2.0, 1e3)  # small ones find smooth dependence, large ones change who wins
+_N, _IN = 3, 7  # competitions and inputs that parts are tried on
+
+
+@torch.no_grad()
+def check_rule(rule: PlasticityRule, seed: int = 0) -> tuple[str, ...]:
+    """Check a rule by itself: what it returns, where it looks, and that it says how it is written.
+
+    Args:
+        rule: the rule, an instance.
+        seed: of the values tried.
+
+    Returns:
+        The names of what in it looks at other neurons.
+
+    Raises:
+        CheckError: naming what was expected.
+
+    Example:
+        >>> from streamhebb import Oja
+        >>> check_rule(Oja())
+        ()
+    """
+    require_part("check_rule", "rule", rule, "Oja()")
+    for needed in ("competes", "init", "terms"):
+        if not hasattr(rule, needed):
+            raise CheckError(f"{rule} has no {needed!r}; see PlasticityRule for what a rule needs")
+    check_shapes(rule, seed)
+    check_sight(rule, seed)
+    check_layer(PlasticLayer(DenseSynapse(_IN, _N), rule=rule), (_IN,), seed)
+    return nonlocal_parts(rule)
 
 
 @torch.no_grad()
@@ -54,14 +85,11 @@ def check_locality(layer: Layer, seed: int = 0) -> tuple[str, ...]:
         return named
     if not isinstance(layer, PlasticLayer):
         raise CheckError(f"{layer} learns weights but is no PlasticLayer: its rule cannot be found")
-    chance = torch.Generator().manual_seed(seed)
-
-    def rand(*size: int) -> Tensor:
-        return torch.randn(size, generator=chance, dtype=torch.float64)
-
-    _check_rule(layer.rule, rand)
+    rand = chance(seed)
+    check_sight(layer.rule, seed)
     drive = rand(_N, layer.synapse.n_out // layer.synapse.groups)
-    _check_rows(layer.competition, "looks at another competition", layer.competition, drive)
+    if layer.competition is not None:
+        _check_rows(layer.competition, "looks at another competition", layer.competition, drive)
     scaling, rate, bias, n = layer.scaling, layer.rate, layer.bias, layer.synapse.n_out
     tried: list[tuple[Any, Callable[..., Tensor], tuple[Tensor, ...]]] = [
         (scaling, lambda d: _scaled(scaling, d), (rand(n, _IN),)),
@@ -75,43 +103,11 @@ def check_locality(layer: Layer, seed: int = 0) -> tuple[str, ...]:
     return named
 
 
-def _double(state: State) -> State:
-    return {k: v.double() if v.is_floating_point() else v.clone() for k, v in state.items()}
-
-
 def _scaled(scaling: Any, delta: Tensor) -> Tensor:
     """The scaled change, beside the memory that each neuron keeps."""
-    divisor, state = scaling.divisor(delta, 1, _double(scaling.init(len(delta))))
+    divisor, state = scaling.divisor(delta, 1, double(scaling.init(len(delta))))
     own = [v[:, None] for v in state.values() if v.shape == delta.shape[:1]]
     return torch.cat([delta if divisor is None else delta / divisor, *own], 1)
-
-
-def _check_rule(rule: Any, rand: Callable[..., Tensor]) -> None:
-    values = Activity(rand(_N, _IN), rand(_N, _OUT), rand(_N, _OUT), rand(_OUT, _IN))
-
-    def run(first: Activity) -> Tensor:
-        """Changes of a step, and of the next one, in which nothing is moved."""
-        state, changes = _double(rule.init(_IN, _OUT)), torch.empty(2, _OUT, _IN).double()
-        for seen, change in zip((first, values), changes, strict=True):
-            update, state = rule.terms(seen, state)
-            kernels.accumulate(update, seen.weight, change)
-        return changes
-
-    before = run(values)
-    for which, name in enumerate(Activity._fields):
-        for place in range(values[which].shape[1]):
-            rows = slice(1, 2) if name == "weight" else slice(None)
-            mine = torch.zeros(_OUT, _IN, dtype=torch.bool)
-            mine[(rows, place) if name in ("pre", "weight") else place] = True
-            for shift in _SHIFTS:
-                moved = [value.clone() for value in values]
-                moved[which][rows, place] += shift
-                if not torch.equal(run(Activity(*moved))[:, ~mine], before[:, ~mine]):
-                    raise CheckError(
-                        f"{rule} is not local: its {name} changes foreign weights. For weight[j, i]"
-                        f" it may use pre[:, i], post[:, j], drive[:, j], weight[j, i] and state of"
-                        f" j and i only"
-                    )
 
 
 def _check_rows(part: Any, what: str, run: Callable[..., Tensor], *values: Tensor) -> None:
@@ -120,7 +116,7 @@ def _check_rows(part: Any, what: str, run: Callable[..., Tensor], *values: Tenso
     for which, value in enumerate(values):
         for row in range(min(len(value), 8)):
             others = torch.arange(len(value)) != row
-            for shift in _SHIFTS:
+            for shift in SHIFTS:
                 moved = [other.clone() for other in values]
                 moved[which][row] += shift * torch.ones_like(value[row]).cumsum(-1)
                 if not torch.equal(run(*moved)[others], before[others]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import Any
 
 from torch import Tensor
@@ -18,13 +19,23 @@ class Frame:
 
     __slots__ = ("modulator", "out", "scores", "seen", "target", "told")
 
-    def __init__(self, x: Tensor, layers: int, target: list[Any], modulator: Any) -> None:
+    def __init__(
+        self, x: Tensor, layers: int, target: Sequence[Any], modulator: Sequence[Any]
+    ) -> None:
         self.out: list[Any] = [x] + [None] * layers  # out[i + 1] is the output of layer i
         self.seen: list[Any] = [None] * layers
         self.target = target
-        self.modulator = modulator
+        self.modulator = modulator  # one for each layer
         self.scores: Tensor | None = None
         self.told: Any = None  # what the readout keeps until it learns
+
+
+class Mode(Enum):
+    """What a pass through the net may change."""
+
+    LOOK = "nothing"
+    ADVANCE = "what goes on from sample to sample without learning"
+    LEARN = "that, and what is learned"
 
 
 Run = Callable[[Frame], None]
@@ -32,15 +43,15 @@ Numbered = list[tuple[int, Layer]]
 
 
 def plan_step(
-    layers: Sequence[Layer], names: Sequence[str], readout: Readout | None, learn: bool
+    layers: Sequence[Layer], names: Sequence[str], readout: Readout | None, mode: Mode
 ) -> Plan:
-    """Two tasks a stage, respond and learn, both in the stage's lane; the readout comes last.
+    """Two tasks a stage, respond and learn (or advance), in its own lane; the readout comes last.
 
     Args:
         layers: from input to output.
         names: of the layers, for the tasks' names.
         readout: what learns labels, or ``None``.
-        learn: whether anything learns.
+        mode: what may change.
     """
     tasks: list[Task] = []
     before: tuple[int, ...] = ()
@@ -48,23 +59,31 @@ def plan_step(
     for lane, stage in enumerate(found):
         name = "+".join(names[i] for i in stage)
         part = [(i, layers[i]) for i in stage]
-        tasks.append(Task(f"respond {name}", lane, before, _respond(part, learn)))
+        learners = [(i, layer) for i, layer in part if changes(layer, mode)]
+        tasks.append(Task(f"respond {name}", lane, before, _respond(part, learners)))
         before = (len(tasks) - 1,)
-        learners = [(i, layer) for i, layer in part if layer.learns]
-        if learn and learners:
-            tasks.append(Task(f"learn {name}", lane, before, _learn(learners)))
+        if learners:
+            verb, run = ("learn", _learn) if mode is Mode.LEARN else ("advance", _advance)
+            tasks.append(Task(f"{verb} {name}", lane, before, run(learners)))
     if readout is not None:
         lane = len(found)
         tasks.append(Task("respond readout", lane, before, _score(readout)))
-        if learn:
+        if mode is Mode.LEARN:
             tasks.append(Task("learn readout", lane, (len(tasks) - 1,), _learn_label(readout)))
     return make_plan(tasks)
 
 
-def _respond(part: Numbered, learn: bool) -> Run:
+def changes(layer: Layer, mode: Mode) -> bool:
+    """Whether a layer changes anything of its own in a pass."""
+    return (layer.learns and mode is Mode.LEARN) or (layer.carries and mode is not Mode.LOOK)
+
+
+def _respond(part: Numbered, learners: Numbered) -> Run:
+    observed = {i for i, _ in learners}
+
     def run(frame: Frame) -> None:
         for i, layer in part:
-            if learn and layer.learns:
+            if i in observed:
                 frame.out[i + 1], frame.seen[i] = layer.observe(frame.out[i])
             else:
                 frame.out[i + 1] = layer.respond(frame.out[i])
@@ -75,7 +94,15 @@ def _respond(part: Numbered, learn: bool) -> Run:
 def _learn(part: Numbered) -> Run:
     def run(frame: Frame) -> None:
         for i, layer in part:
-            layer.learn(frame.seen[i], frame.modulator)
+            layer.learn(frame.seen[i], frame.modulator[i])
+
+    return run
+
+
+def _advance(part: Numbered) -> Run:
+    def run(frame: Frame) -> None:
+        for i, layer in part:
+            layer.advance(frame.seen[i])
 
     return run
 

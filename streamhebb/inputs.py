@@ -156,15 +156,35 @@ def all_finite(x: Tensor) -> bool:
     return bool(torch.isfinite(x).all())  # a sum of finite numbers may overflow
 
 
-def check_modulator(modulator: Any) -> None:
-    """Check the third factor, which multiplies every weight's change.
+def modulators(modulator: Any, names: Sequence[str]) -> list[Any]:
+    """Bring the third factor, which multiplies every weight's change, to one for each layer.
+
+    Args:
+        modulator: one number, or a number for some layers by name or position; 1 for the others.
+        names: of the layers.
 
     Raises:
-        InputError: for NaN, infinite values, or anything but one number.
+        InputError: for NaN, infinite values, anything but numbers, or a layer that is not there.
     """
+    if not isinstance(modulator, Mapping):
+        return [_factor(modulator)] * len(names)
+    found: list[Any] = [1.0] * len(names)
+    for key, value in modulator.items():
+        place = names.index(key) if key in names else key
+        if not (type(place) is int and 0 <= place < len(names)):
+            raise InputError(
+                f"modulator names the layer {key!r}; there are {', '.join(names)}, or their "
+                f"numbers from 0"
+            )
+        found[place] = _factor(value)
+    return found
+
+
+def _factor(modulator: Any) -> Any:
     one = modulator.numel() == 1 if isinstance(modulator, Tensor) else True
     if not (one and isinstance(modulator, (Real, Tensor)) and math.isfinite(modulator)):
         raise InputError(f"modulator={modulator!r} is not allowed; give one finite number")
+    return modulator
 
 
 def targets(target: Any, batch: int, single: bool) -> list[Any]:

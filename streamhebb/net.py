@@ -14,7 +14,7 @@ from streamhebb.chain import check_layers, sample_ndim, trace_shapes
 from streamhebb.clock import Clock, WallClock
 from streamhebb.errors import ConfigError, DivergedError, InputError, NonFiniteError
 from streamhebb.estimator import Estimator, batches
-from streamhebb.frames import Frame, plan_step
+from streamhebb.frames import Frame, Mode, plan_step
 from streamhebb.layers import Layer
 from streamhebb.parts import require_choice
 from streamhebb.readouts import Readout
@@ -75,7 +75,7 @@ class StreamNet(Estimator, nn.Module):
         self.counts: dict[str, int] = {"samples": 0, "learned": 0, "non-finite": 0}
         self.generator = torch.Generator().manual_seed(0 if seed is None else seed)
         self._features: list[Any] | None = None  # names, when samples are dicts
-        self._plans: dict[bool, Plan] = {}
+        self._plans: dict[Mode, Plan] = {}
         self.input_shape: Shape | None = None
         self._sample_ndim = sample_ndim(layers)
         if input_shape is not None:
@@ -136,7 +136,7 @@ class StreamNet(Estimator, nn.Module):
         target: Any = None,
         *,
         learn: bool = True,
-        modulator: float | Tensor = 1.0,
+        modulator: float | Tensor | Mapping[str | int, float | Tensor] = 1.0,
         activity: bool = False,
     ) -> StepResult:
         """Predict from one sample, then let every layer learn from it.
@@ -146,8 +146,10 @@ class StreamNet(Estimator, nn.Module):
                 [`Sample`][streamhebb.values.Sample], or River's dict of features), floating point.
             target: its label (one each for a micro-batch), ``None`` if unknown. Used by the
                 readout only, after the prediction is made.
-            learn: ``False`` only predicts; the sample is still counted.
-            modulator: third factor, multiplies the learning rate of every plastic layer.
+            learn: ``False`` only predicts; the sample is still counted, and what goes on from
+                sample to sample (membranes, traces) goes on.
+            modulator: third factor, multiplies the learning rate of every plastic layer; or one
+                each, by the layer's name or number, 1 for those not named.
             activity: also return every layer's output.
 
         Returns:
@@ -165,12 +167,12 @@ class StreamNet(Estimator, nn.Module):
         number = self.counts["samples"]
         if self.readout is not None:
             self.readout.check(labels)
-        inputs.check_modulator(modulator)
+        modulators = inputs.modulators(modulator, self.names)
         if not inputs.all_finite(batch):
             self.counts["samples"] += len(batch)
             self.counts["non-finite"] += len(batch)
             return self._refuse(batch, number, start)
-        frame = self._run(batch, learn, labels, modulator)
+        frame = self._run(batch, Mode.LEARN if learn else Mode.ADVANCE, labels, modulators)
         self.counts["samples"] += len(batch)
         self.counts["learned"] += len(batch) if learn else 0
         if learn and watch.due(number, self.counts["samples"]):
@@ -188,7 +190,7 @@ class StreamNet(Estimator, nn.Module):
         batch, single = self._accept(x.x if isinstance(x, Sample) else x)
         if not inputs.all_finite(batch):
             return self._refuse(batch, self.counts["samples"], start)
-        frame = self._run(batch, False, [None] * len(batch), 1.0)
+        frame = self._run(batch, Mode.LOOK)
         return self._result(frame, single, start, self.counts["samples"], activity)
 
     def _accept(self, x: Any) -> tuple[Tensor, bool]:
@@ -222,12 +224,18 @@ class StreamNet(Estimator, nn.Module):
             f"on_bad='skip'"
         )
 
-    def _run(self, batch: Tensor, learn: bool, target: list[Any], modulator: Any) -> Frame:
-        frame = Frame(batch, len(self.layers), target, modulator)
-        plan = self._plans.get(learn)
+    def _run(
+        self,
+        batch: Tensor,
+        mode: Mode,
+        target: Sequence[Any] = (),
+        modulators: Sequence[Any] = (),
+    ) -> Frame:
+        frame = Frame(batch, len(self.layers), target, modulators)
+        plan = self._plans.get(mode)
         if plan is None:
-            plan = plan_step(self._layers, self.names, self.readout, learn)
-            self._plans[learn] = plan
+            plan = plan_step(self._layers, self.names, self.readout, mode)
+            self._plans[mode] = plan
         self.scheduler.submit(plan, frame)
         self.scheduler.join()
         return frame
@@ -271,6 +279,14 @@ class StreamNet(Estimator, nn.Module):
             f"or use a scaling (NeuronRMS, LayerMax), and go back to the last snapshot"
         )
 
+    def reset_state(self) -> None:
+        """Bring what goes on from sample to sample back to rest; what was learned stays.
+
+        Call it where a stream breaks: a new recording, a jump in time, another batch size.
+        """
+        for layer in self._layers:
+            layer.reset_state()
+
     # -- sets and classes ----------------------------------------------------------------------
 
     @torch.no_grad()
@@ -300,7 +316,7 @@ class StreamNet(Estimator, nn.Module):
             batch, _ = self._accept(x)
             if not inputs.all_finite(batch):
                 raise self._non_finite(batch, self.counts["samples"])
-            parts.append(self._run(batch, False, [None] * len(batch), 1.0).out[-1])
+            parts.append(self._run(batch, Mode.LOOK).out[-1])
         if not parts:
             raise InputError("there is nothing to respond to: the set is empty")
         return torch.cat(parts)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from typing import Any, TypeAlias
+from functools import cache
+from typing import Any, NamedTuple, TypeAlias, get_type_hints
 
 from torch import Tensor
 
@@ -36,6 +37,43 @@ def describe(value: Any) -> Any:
     return value
 
 
+class Argument(NamedTuple):
+    """One argument of a constructor: its type, and its default if it has one."""
+
+    hint: Any
+    default: Any = inspect.Parameter.empty
+
+    @property
+    def required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is inspect.Parameter.empty
+
+
+@cache
+def arguments(cls: type) -> dict[str, Argument]:
+    """Return the arguments of a class's constructor, by name.
+
+    ``**more`` stands for the keyword arguments of the base class's constructor, and is replaced by
+    them: layers pass the parts they share on to their base.
+
+    Example:
+        >>> from streamhebb.layers import MaxPool2d
+        >>> list(arguments(MaxPool2d))
+        ['kernel_size', 'stride', 'padding']
+    """
+    hints = get_type_hints(cls.__init__)  # type: ignore[misc]
+    found: dict[str, Argument] = {}
+    for name, argument in inspect.signature(cls).parameters.items():
+        if argument.kind is argument.VAR_KEYWORD:
+            base = inspect.signature(cls.__mro__[1]).parameters
+            for more, passed in arguments(cls.__mro__[1]).items():
+                if base[more].kind is argument.KEYWORD_ONLY:
+                    found.setdefault(more, passed)
+        elif argument.kind is not argument.VAR_POSITIONAL:
+            found[name] = Argument(hints[name], argument.default)
+    return found
+
+
 def describe_arguments(obj: object) -> dict[str, Any]:
     """Describe an object by its constructor's arguments, kept as attributes of the same names.
 
@@ -44,9 +82,7 @@ def describe_arguments(obj: object) -> dict[str, Any]:
         >>> describe_arguments(MaxPool2d(4, stride=2))
         {'type': 'MaxPool2d', 'kernel_size': 4, 'stride': 2, 'padding': 0}
     """
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    arguments = inspect.signature(type(obj)).parameters.values()
-    names = [argument.name for argument in arguments if argument.kind in named]
+    names = arguments(type(obj))  # type: ignore[arg-type]  # classes are hashable
     return {"type": type(obj).__name__} | {name: describe(getattr(obj, name)) for name in names}
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
-from streamhebb.parts import require
+from streamhebb.errors import ConfigError
+from streamhebb.parts import rebuild, require
 
 
 class Rate(Protocol):
@@ -125,3 +126,24 @@ class ExponentialDecay:
         end = math.exp(-self.speed)
         floor = (self.lr / self.div - self.lr * end) / (1 - end)
         return floor + (self.lr - floor) * math.exp(-self.speed * updates / self.steps)
+
+
+def rebuild_rate(present: Rate, data: dict[str, Any]) -> Rate:
+    """Build the rate that a snapshot describes, which may be of another kind than the present one.
+
+    Example:
+        >>> rebuild_rate(ConstantRate(0.1), {"type": "NormRate", "lr": 0.2, "power": 0.5})
+        NormRate(lr=0.2, power=0.5)
+
+    Raises:
+        ConfigError: for a kind that is neither known nor that of the present one.
+    """
+    known = {cls.__name__: cls for cls in (ConstantRate, NormRate, LinearDecay, ExponentialDecay)}
+    name = data["type"]
+    if name == type(present).__name__:
+        rate: Rate = rebuild(present, data)
+        return rate
+    if name not in known:
+        raise ConfigError(f"the rate {name!r} is not known; set the layer to one, then load")
+    found: Rate = known[name](**{key: value for key, value in data.items() if key != "type"})
+    return found

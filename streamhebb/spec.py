@@ -20,14 +20,13 @@ same way::
 from __future__ import annotations
 
 import difflib
-import inspect
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
@@ -35,8 +34,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from streamhebb import (
     bias,
     competition,
+    constraints,
+    eligibility,
+    homeostasis,
     init,
+    lateral,
     layers,
+    neurons,
     rates,
     readouts,
     rules,
@@ -45,6 +49,7 @@ from streamhebb import (
 )
 from streamhebb.errors import ConfigError, SnapshotError
 from streamhebb.net import StreamNet
+from streamhebb.parts import arguments
 from streamhebb.values import Label, Shape
 
 MAX_FILE = 1 << 20  # bytes; a net file is a page of text
@@ -62,10 +67,34 @@ FAMILIES: dict[str, tuple[type, ...]] = {
     "scaling": (scaling.LayerMax, scaling.NeuronMax, scaling.NeuronRMS, scaling.NoScaling),
     "init": (init.Negative, init.Normal, init.Positive, init.Uniform),
     "bias": (bias.PriorBias,),
+    "threshold": (homeostasis.AdaptiveThreshold,),
+    "lateral": (lateral.Lateral,),
+    "eligibility": (eligibility.Eligibility,),
+    "neuron": (),
+    "constraint": (constraints.Clip, constraints.SynapticScaling),
     "layer": tuple(
-        getattr(layers, name) for name in layers.__all__ if name not in ("Layer", "PlasticLayer")
+        getattr(layers, name)
+        for name in layers.__all__
+        if name not in ("Layer", "Parts", "PlasticLayer")
     ),
     "readout": (readouts.RLSReadout, readouts.SoftmaxReadout),
+}
+
+
+# What a constructor's type hint must name to be given a part of a family.
+_CONTRACTS: dict[Any, str] = {
+    rules.PlasticityRule: "rule",
+    competition.Competition: "competition",
+    rates.Rate: "rate",
+    scaling.Scaling: "scaling",
+    init.Init: "init",
+    bias.PriorBias: "bias",
+    neurons.Neuron: "neuron",
+    homeostasis.AdaptiveThreshold: "threshold",
+    lateral.Lateral: "lateral",
+    eligibility.Eligibility: "eligibility",
+    constraints.Constraint: "constraint",
+    layers.Layer: "layer",
 }
 
 
@@ -113,30 +142,33 @@ def _by_name(family: str) -> BeforeValidator:
 def _family(family: str) -> Any:
     """The union of the models of one family, chosen by ``type``."""
     models = tuple(_model(cls) for cls in FAMILIES[family])
-    union: Any = models[0]
+    union: Any = models[0] if models else None
     if len(models) > 1:
         union = Annotated[Union[models], Field(discriminator="type")]  # noqa: UP007
     return Annotated[union, _by_name(family)]
 
 
+def _family_of(hint: Any) -> str | None:
+    """The family of parts that a type hint asks for, if it does."""
+    asked = [_CONTRACTS[part] for part in (hint, *get_args(hint)) if part in _CONTRACTS]
+    return asked[0] if asked else None
+
+
 @cache
 def _model(cls: type) -> type[Described]:
     """A pydantic model with the arguments of a class's constructor."""
-    hints = get_type_hints(cls.__init__)  # type: ignore[misc]
     fields: dict[str, Any] = {"type": (Literal[cls.__name__], ...)}
-    for name, argument in inspect.signature(cls).parameters.items():
-        if argument.kind not in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY):
-            continue
-        hint = hints[name]
-        if name in FAMILIES:
-            hint = _family(name) | None
-            hint = hint | float if name == "rate" else hint
-        optional = name == "n_in" or argument.default is not argument.empty
+    for name, argument in arguments(cls).items():
+        hint = argument.hint
+        if family := _family_of(hint):
+            number = float if family == "rate" else None
+            hint = Union[_family(family), number, None]  # noqa: UP007
         if name == "n_in":
             hint = int | None
         elif name == "classes":
             hint = int | list[int | str | bool] | None
-        default = None if argument.default is argument.empty else argument.default
+        optional = name == "n_in" or not argument.required
+        default = None if argument.required else argument.default
         fields[name] = (hint, default if optional else ...)
     return create_model(cls.__name__, __base__=Described, **fields)
 
@@ -309,7 +341,7 @@ def _fan_in(entry: Described, shape: Shape) -> dict[str, int]:
     """``n_in`` from the shape that reaches a layer: features of a vector, channels else."""
     if "n_in" not in type(entry).model_fields:
         return {}
-    return {"n_in": shape[-1] if entry.type == "Dense" else shape[0]}
+    return {"n_in": shape[-1] if entry.type in ("Dense", "Sparse") else shape[0]}
 
 
 def load(path: str | os.PathLike[str]) -> StreamNet:

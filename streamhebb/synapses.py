@@ -1,4 +1,4 @@
-"""How neurons are wired to their input: dense, or convolutional.
+"""How neurons are wired to their input: dense, convolutional, or sparse.
 
 A synapse turns a layer's input into *what each competition sees* (rows of a matrix) and the drive
 back into the layer's output. Rules and competitions never know which synapse they are on.
@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,6 +26,7 @@ class Synapse(Protocol):
     Attributes:
         n_out: number of neurons.
         groups: number of groups of neurons that see, and compete for, separate channels.
+        row_size: inputs in one row of what competitions see.
         weight_shape: shape in which weights are drawn and shown, ``(n_out, ...)``.
         nonlocal_parts: names of what looks beyond one synapse and its two neurons.
     """
@@ -37,6 +39,11 @@ class Synapse(Protocol):
     @property
     def groups(self) -> int:
         """Number of groups."""
+        ...
+
+    @property
+    def row_size(self) -> int:
+        """Inputs in one row of what competitions see."""
         ...
 
     @property
@@ -69,6 +76,10 @@ class Synapse(Protocol):
         """Bring the drive of all competitions into the layer's output for input ``x``."""
         ...
 
+    def wiring(self) -> Tensor | None:
+        """Which inputs each neuron sees, ``(n_out, fan_in)``; ``None`` where it sees all."""
+        ...
+
 
 @dataclass(frozen=True)
 class DenseSynapse:
@@ -90,6 +101,11 @@ class DenseSynapse:
     def groups(self) -> int:
         """One group."""
         return 1
+
+    @property
+    def row_size(self) -> int:
+        """All inputs."""
+        return self.n_in
 
     @property
     def weight_shape(self) -> Shape:
@@ -126,6 +142,9 @@ class DenseSynapse:
         """Give the drive the leading dimensions of ``x``."""
         return drive.view(*x.shape[:-1], self.n_out)
 
+    def wiring(self) -> None:
+        """Every neuron sees every input."""
+
 
 @dataclass(frozen=True)
 class ConvSynapse:
@@ -161,6 +180,11 @@ class ConvSynapse:
                 f"Conv2d: groups={self.groups} must divide both n_in={self.n_in} and "
                 f"n_out={self.n_out}"
             )
+
+    @property
+    def row_size(self) -> int:
+        """All pixels of a window."""
+        return self.n_in // self.groups * self.kernel_size**2
 
     @property
     def weight_shape(self) -> Shape:
@@ -226,3 +250,85 @@ class ConvSynapse:
             drive = drive.transpose(0, 1).reshape(-1, self.n_out)
         sides = (self._side(x.shape[2]), self._side(x.shape[3]))
         return drive.view(x.shape[0], *sides, self.n_out).permute(0, 3, 1, 2)
+
+    def wiring(self) -> None:
+        """Every neuron sees its whole window."""
+
+
+@dataclass(frozen=True)
+class SparseSynapse:
+    """Every neuron sees a fixed random choice of inputs; one competition per sample.
+
+    Args:
+        n_in: inputs.
+        n_out: neurons.
+        fan_in: inputs that each neuron sees, all different.
+        seed: of the choice, which is part of the wiring and never learned.
+    """
+
+    n_in: int
+    n_out: int
+    fan_in: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("n_in", "n_out", "fan_in"):
+            require("Sparse", name, getattr(self, name), at_least=1, whole=True)
+        require("Sparse", "seed", self.seed, at_least=0, whole=True)
+        if self.fan_in > self.n_in:
+            raise ConfigError(
+                f"Sparse: fan_in={self.fan_in} is not allowed; it must be at most n_in={self.n_in}"
+            )
+
+    @property
+    def groups(self) -> int:
+        """One group."""
+        return 1
+
+    @property
+    def row_size(self) -> int:
+        """All inputs."""
+        return self.n_in
+
+    @property
+    def weight_shape(self) -> Shape:
+        """``(n_out, fan_in)``."""
+        return (self.n_out, self.fan_in)
+
+    @property
+    def nonlocal_parts(self) -> tuple[str, ...]:
+        """None: every synapse is its own."""
+        return ()
+
+    def flat(self, weight: Tensor) -> Tensor:
+        """Return the matrix itself."""
+        return weight
+
+    def shown(self, matrix: Tensor) -> Tensor:
+        """Return the matrix itself."""
+        return matrix
+
+    def shape(self, shape: Shape) -> Shape:
+        """``(..., n_in) -> (..., n_out)``."""
+        if not shape or shape[-1] != self.n_in:
+            raise ShapeError(
+                f"Sparse({self.n_in}, {self.n_out}) got samples of shape {shape}; it needs "
+                f"(..., {self.n_in}). Put Flatten() before it, or set n_in={math.prod(shape)}"
+            )
+        return (*shape[:-1], self.n_out)
+
+    def see(self, x: Tensor) -> Tensor:
+        """One row per sample: all inputs, of which each neuron picks its own."""
+        return x.reshape(-1, self.n_in)
+
+    def fold(self, drive: Tensor, x: Tensor) -> Tensor:
+        """Give the drive the leading dimensions of ``x``."""
+        return drive.view(*x.shape[:-1], self.n_out)
+
+    def wiring(self) -> Tensor:
+        """Draw the inputs of each neuron, in rising order, shape ``(n_out, fan_in)``."""
+        chance = torch.Generator().manual_seed(self.seed)
+        rows = [
+            torch.randperm(self.n_in, generator=chance)[: self.fan_in] for _ in range(self.n_out)
+        ]
+        return torch.stack(rows).sort(1).values

@@ -17,17 +17,26 @@ def _by_group(weight: Tensor, like: Tensor) -> Tensor:
     return weight if like.ndim == 2 else weight.view(like.shape[0], -1, weight.shape[1])
 
 
-def drive(pre: Tensor, weight: Tensor) -> Tensor:
+def drive(pre: Tensor, weight: Tensor, index: Tensor | None = None) -> Tensor:
     r"""Weighted input $u_{nj} = \sum_i w_{ji}\, x_{ni}$.
+
+    Args:
+        pre: rows that the competitions see.
+        weight: shape ``(n_out, n_in)``, or ``(n_out, fan_in)`` with an index.
+        index: for fixed fan-in, which inputs each neuron sees, shape ``(n_out, fan_in)``.
 
     Example:
         >>> drive(torch.ones(1, 3), torch.ones(2, 3))
         tensor([[3., 3.]])
     """
+    if index is not None:
+        return (pre[:, index] * weight).sum(-1)
     return pre @ _by_group(weight, pre).mT
 
 
-def accumulate(update: LocalUpdate, weight: Tensor, out: Tensor) -> Tensor:
+def accumulate(
+    update: LocalUpdate, weight: Tensor, out: Tensor, index: Tensor | None = None
+) -> Tensor:
     r"""Write the raw change that ``update`` asks for into ``out``.
 
     $$out_{ji} = \sum_k f^k_{ji} \sum_n post^k_{nj}\, pre^k_{ni}
@@ -38,6 +47,7 @@ def accumulate(update: LocalUpdate, weight: Tensor, out: Tensor) -> Tensor:
         weight: shape ``(n_out, n_in)``, read only.
         out: same shape, overwritten. Kept by the caller from step to step: fresh memory of this
             size costs more in page faults than the arithmetic (batch 1, large layers).
+        index: for fixed fan-in, which inputs each neuron sees, shape ``(n_out, fan_in)``.
 
     Returns:
         ``out``.
@@ -45,13 +55,18 @@ def accumulate(update: LocalUpdate, weight: Tensor, out: Tensor) -> Tensor:
     if not update.outer:
         out.zero_()
     for number, (post, pre, factor) in enumerate(update.outer):
-        if number == 0:
-            torch.matmul(post.mT, pre, out=_by_group(out, pre))
-            if factor is not None:
-                out *= factor
+        if index is not None:
+            product = torch.einsum("nj,njk->jk", post, pre[:, index])
+        elif number == 0:
+            product = torch.matmul(post.mT, pre, out=_by_group(out, pre)).view(out.shape)
         else:
-            product = (post.mT @ pre).reshape(out.shape)
-            out += product if factor is None else product.mul_(factor)
+            product = (post.mT @ pre).view(out.shape)
+        if factor is not None:
+            product = product.mul_(factor)
+        if number == 0 and index is not None:
+            out.copy_(product)
+        elif number:
+            out += product
     if update.decay is not None:
         decay = update.decay.sum(-2).reshape(-1, 1)
         out.addcmul_(weight, decay, value=-1)

@@ -4,9 +4,11 @@ from streamhebb.layers.activation import Exp, ReLU, RePU, Sigmoid, Softmax, Tanh
 from streamhebb.layers.base import Layer
 from streamhebb.layers.conv import Conv2d
 from streamhebb.layers.dense import Dense
+from streamhebb.layers.makeup import Parts
 from streamhebb.layers.norm import BatchNorm, L2Norm, MaxNorm, RunningNorm
 from streamhebb.layers.plastic import PlasticLayer
 from streamhebb.layers.shape import AvgPool2d, Flatten, MaxPool2d
+from streamhebb.layers.sparse import Sparse
 
 __all__ = [
     "AvgPool2d",
@@ -19,12 +21,14 @@ __all__ = [
     "Layer",
     "MaxNorm",
     "MaxPool2d",
+    "Parts",
     "PlasticLayer",
     "ReLU",
     "RePU",
     "RunningNorm",
     "Sigmoid",
     "Softmax",
+    "Sparse",
     "Tanh",
     "Triangle",
     "Winner",

@@ -11,7 +11,7 @@ from streamhebb.values import Shape
 
 
 class Layer(nn.Module):
-    """A stage of a stream: ``respond`` is pure, ``observe`` is pure, only ``learn`` writes.
+    """A stage of a stream: ``respond`` and ``observe`` are pure, only ``learn`` writes.
 
     Subclasses are final. State is kept in buffers, so ``to``, ``state_dict`` and ``deepcopy``
     work. Every constructor argument is kept as an attribute of the same name; that is what a
@@ -20,11 +20,14 @@ class Layer(nn.Module):
     Attributes:
         learns: whether ``learn`` does anything.
         plastic: whether it learns weights (a normalisation learns, but only statistics).
+        carries: whether it has state that goes on from sample to sample even if nothing is
+            learned (membrane voltages, traces, delays); ``advance`` writes it.
         sample_ndim: dimensions of one sample, if the layer can tell, else ``None``.
     """
 
     learns: bool = False
     plastic: bool = False
+    carries: bool = False
     sample_ndim: int | None = None
 
     def shape(self, shape: Shape) -> Shape:
@@ -44,7 +47,10 @@ class Layer(nn.Module):
         return self.respond(x), None
 
     def learn(self, seen: Any, modulator: float | Tensor = 1.0) -> None:
-        """Change own state by what was observed."""
+        """Change own state by what was observed; what goes on, goes on."""
+
+    def advance(self, seen: Any) -> None:
+        """Let only that go on which does so without learning."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Same as ``respond``, so that a layer works inside any torch module."""
@@ -60,6 +66,9 @@ class Layer(nn.Module):
 
     def reset(self, generator: Any = None) -> None:
         """Forget everything learned; weights are drawn anew from ``generator``."""
+
+    def reset_state(self) -> None:
+        """Bring what goes on from sample to sample back to rest; what was learned stays."""
 
     def extra_repr(self) -> str:
         """Arguments as ``name=value``."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from streamhebb.bias import PriorBias
-from streamhebb.competition import Competition
-from streamhebb.init import Init
+from typing import Unpack
+
+from streamhebb.layers.makeup import Parts
 from streamhebb.layers.plastic import PlasticLayer
-from streamhebb.rates import Rate
-from streamhebb.rules import PlasticityRule
-from streamhebb.scaling import Scaling
 from streamhebb.synapses import ConvSynapse
 
 
@@ -24,16 +21,8 @@ class Conv2d(PlasticLayer):
         padding_mode: ``"reflect"`` (as published) or ``"zeros"``.
         dilation: step between the window's pixels.
         groups: channels and neurons are split in this many separate groups.
-        rule: see [`PlasticLayer`][streamhebb.layers.plastic.PlasticLayer] for this and the other
-            parts.
-        competition: who learns.
-        rate: how fast.
-        scaling: what the raw change is divided by.
-        init: how the first weights are drawn.
-        norm_p: exponent of the radius.
-        bias: a learned prior, or ``None``.
-        pre_triangle: centre and rectify the drive before competing.
-        trained: only the first so many neurons learn.
+        parts: rule, competition and more; see
+            [`PlasticLayer`][streamhebb.layers.plastic.PlasticLayer].
 
     Example:
         >>> import torch
@@ -55,28 +44,12 @@ class Conv2d(PlasticLayer):
         padding_mode: str = "reflect",
         dilation: int = 1,
         groups: int = 1,
-        rule: PlasticityRule | None = None,
-        competition: Competition | None = None,
-        rate: Rate | float | None = None,
-        scaling: Scaling | None = None,
-        init: Init | None = None,
-        norm_p: float = 2.0,
-        bias: PriorBias | None = None,
-        pre_triangle: bool = False,
-        trained: int | None = None,
+        **parts: Unpack[Parts],
     ) -> None:
-        super().__init__(
-            ConvSynapse(n_in, n_out, kernel_size, stride, padding, padding_mode, dilation, groups),
-            rule=rule,
-            competition=competition,
-            rate=rate,
-            scaling=scaling,
-            init=init,
-            norm_p=norm_p,
-            bias=bias,
-            pre_triangle=pre_triangle,
-            trained=trained,
+        synapse = ConvSynapse(
+            n_in, n_out, kernel_size, stride, padding, padding_mode, dilation, groups
         )
+        super().__init__(synapse, **parts)
         self.n_in = n_in
         self.n_out = n_out
         self.kernel_size = kernel_size

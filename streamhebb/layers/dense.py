@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from streamhebb.bias import PriorBias
-from streamhebb.competition import Competition
-from streamhebb.init import Init
+from typing import Unpack
+
+from streamhebb.layers.makeup import Parts
 from streamhebb.layers.plastic import PlasticLayer
-from streamhebb.rates import Rate
-from streamhebb.rules import PlasticityRule
-from streamhebb.scaling import Scaling
 from streamhebb.synapses import DenseSynapse
 
 
@@ -18,16 +15,8 @@ class Dense(PlasticLayer):
     Args:
         n_in: inputs.
         n_out: neurons.
-        rule: see [`PlasticLayer`][streamhebb.layers.plastic.PlasticLayer] for this and the other
-            parts.
-        competition: who learns.
-        rate: how fast.
-        scaling: what the raw change is divided by.
-        init: how the first weights are drawn.
-        norm_p: exponent of the radius.
-        bias: a learned prior, or ``None``.
-        pre_triangle: centre and rectify the drive before competing.
-        trained: only the first so many neurons learn.
+        parts: rule, competition and more; see
+            [`PlasticLayer`][streamhebb.layers.plastic.PlasticLayer].
 
     Example:
         >>> import torch
@@ -42,28 +31,8 @@ class Dense(PlasticLayer):
         self,
         n_in: int,
         n_out: int,
-        *,
-        rule: PlasticityRule | None = None,
-        competition: Competition | None = None,
-        rate: Rate | float | None = None,
-        scaling: Scaling | None = None,
-        init: Init | None = None,
-        norm_p: float = 2.0,
-        bias: PriorBias | None = None,
-        pre_triangle: bool = False,
-        trained: int | None = None,
+        **parts: Unpack[Parts],
     ) -> None:
-        super().__init__(
-            DenseSynapse(n_in, n_out),
-            rule=rule,
-            competition=competition,
-            rate=rate,
-            scaling=scaling,
-            init=init,
-            norm_p=norm_p,
-            bias=bias,
-            pre_triangle=pre_triangle,
-            trained=trained,
-        )
+        super().__init__(DenseSynapse(n_in, n_out), **parts)
         self.n_in = n_in
         self.n_out = n_out

@@ -1,4 +1,4 @@
-"""The layer that learns: rule x competition x synapse."""
+"""The layer that learns: rule x competition x synapse x neuron."""
 
 from __future__ import annotations
 
@@ -10,34 +10,49 @@ from torch import Generator, Tensor
 from streamhebb import kernels
 from streamhebb.bias import PriorBias
 from streamhebb.competition import Competition, Independent, SoftWTA
+from streamhebb.constraints import Constraint
+from streamhebb.eligibility import Eligibility
 from streamhebb.errors import ConfigError, ShapeError
+from streamhebb.homeostasis import AdaptiveThreshold
 from streamhebb.init import Init, Normal
-from streamhebb.layers.base import Layer
-from streamhebb.parts import State, require, require_choice, require_part
-from streamhebb.rates import ConstantRate, NormRate, Rate
+from streamhebb.lateral import Lateral
+from streamhebb.layers import states
+from streamhebb.layers.makeup import OPTIONAL, check_parts
+from streamhebb.layers.rows import (
+    batch_first,
+    by_instant,
+    joined,
+    neurons_last,
+    per_neuron,
+    split,
+    summed,
+    time_first,
+)
+from streamhebb.layers.wired import WiredLayer
+from streamhebb.neurons import Neuron
+from streamhebb.parts import State, require_part
+from streamhebb.rates import Rate
 from streamhebb.rules import PlasticityRule, SoftHebb
+from streamhebb.rules.base import modulated, nonlocal_parts, traces
 from streamhebb.scaling import NeuronRMS, Scaling
 from streamhebb.synapses import Synapse
-from streamhebb.values import Activity, Shape
-
-_EXAMPLES = {
-    "competition": "HardWTA()",
-    "rate": "NormRate(0.01) or a number",
-    "scaling": "LayerMax()",
-    "init": "Normal()",
-    "bias": "PriorBias()",
-}
+from streamhebb.trial import tried
+from streamhebb.values import Activity, LocalUpdate, Shape
 
 
 class Seen(NamedTuple):
-    """What a plastic layer keeps of one step until it learns."""
+    """What a plastic layer keeps of one step until it learns. Rows are time first."""
 
     pre: Tensor
     drive: Tensor
     samples: int
+    steps: int = 1
+    out: Tensor | None = None
+    voltage: Tensor | None = None
+    neuron: State | None = None
 
 
-class PlasticLayer(Layer):
+class PlasticLayer(WiredLayer):
     r"""Neurons that change their own weights from what they see.
 
     $$u = W x, \quad y = competition(u), \quad
@@ -46,33 +61,51 @@ class PlasticLayer(Layer):
     with the rate $\eta$ and the divisor $c$ of the scaling. The output is $u$; what is passed on
     is shaped by the activation that follows.
 
-    Use [`Dense`][streamhebb.layers.dense.Dense] and
-    [`Conv2d`][streamhebb.layers.conv.Conv2d], which build this with their synapse.
+    With a ``neuron`` the layer takes presentations: samples with time as their first dimension.
+    The neuron turns $u(t)$ into spikes, which are passed on. The competition decides which of
+    them are learned from. The rule sees one instant after the other, and the weights change once,
+    at the end of the presentation.
+
+    [`Dense`][streamhebb.layers.dense.Dense], [`Sparse`][streamhebb.layers.sparse.Sparse] and
+    [`Conv2d`][streamhebb.layers.conv.Conv2d] build this with their synapse.
 
     Args:
         synapse: the wiring.
         rule: the law of change.
         competition: who learns; ``None`` is soft winner-take-all with anti-Hebbian losers for a
-            rule that competes (SoftHebb), and independent linear neurons for the others.
-        rate: a rate, or a number for a constant one.
+            rule that competes (SoftHebb). For other rules it is independent linear neurons, or,
+            with a ``neuron``, everyone who spikes.
+        rate: a rate, or a number for a constant one; may be set at any step.
         scaling: what the raw change is divided by.
         init: how the first weights are drawn.
         norm_p: $p$ of the radius, and of the drive $\sum_i sign(w_i)|w_i|^{p-1} x_i$.
         bias: a learned prior of each neuron, or ``None``.
         pre_triangle: replace the drive by $relu(u - \bar u)$ before everything else.
         trained: only the first so many neurons learn, though all compete; ``None`` is all.
+        neuron: a spiking or leaky neuron model; ``None`` for rate units without memory.
+        threshold: homeostasis of each neuron's activity, or ``None``.
+        lateral: learned synapses between the neurons, or ``None``.
+        eligibility: a trace of each synapse's wanted change, for three-factor learning.
+        constraint: where weights may be, or ``None``.
+        carry: whether neuron state and traces go on with the next sample; ``None`` is yes for
+            rate units, no with a ``neuron``, where each sample is a presentation from rest.
 
     Raises:
-        ConfigError: for a part that is out of its range.
+        ConfigError: for a part that is out of its range, or parts that contradict each other.
+        CheckError: for a rule that returns something else than it should, or looks at other
+            neurons without saying so.
         ShapeError: in ``shape``, for samples the synapse cannot take.
     """
 
     learns = True
     plastic = True
     bias: PriorBias | None  # nn.Module's own lookup would call it a tensor
+    threshold: AdaptiveThreshold | None
+    lateral: Lateral | None
     prior: Tensor  # only with a bias
-    updates: Tensor
-    weight: Tensor
+    level: Tensor | None  # only with a threshold
+    lateral_weight: Tensor
+    eligibility_trace: Tensor
 
     def __init__(
         self,
@@ -87,61 +120,76 @@ class PlasticLayer(Layer):
         bias: PriorBias | None = None,
         pre_triangle: bool = False,
         trained: int | None = None,
+        neuron: Neuron | None = None,
+        threshold: AdaptiveThreshold | None = None,
+        lateral: Lateral | None = None,
+        eligibility: Eligibility | None = None,
+        constraint: Constraint | None = None,
+        carry: bool | None = None,
     ) -> None:
-        super().__init__()
-        require(type(self).__name__, "norm_p", norm_p, at_least=1)
-        if trained is not None and (type(trained) is not int or not 1 <= trained <= synapse.n_out):
-            raise ConfigError(
-                f"{type(self).__name__}: trained={trained!r} is not allowed; it must be a whole "
-                f"number between 1 and n_out={synapse.n_out}, or None for all"
-            )
-        self.synapse = synapse
+        super().__init__(synapse, norm_p, rate)
+        name = type(self).__name__
         self.rule = SoftHebb() if rule is None else rule
-        require_part(type(self).__name__, "rule", self.rule, "Oja()")
-        if competition is None:
-            competition = SoftWTA(anti_hebbian=True) if self.rule.competes else Independent()
+        if isinstance(rule, (list, tuple)):
+            raise ConfigError(f"{name}: rule={rule!r} is not allowed; for two rules: Both(a, b)")
+        require_part(name, "rule", self.rule, "Oja()")
+        tried(self.rule)
+        if competition is None and self.rule.competes:
+            competition = SoftWTA(anti_hebbian=True)
+        elif competition is None and neuron is None:
+            competition = Independent()
         self.competition = competition
-        if isinstance(rate, (int, float)):
-            rate = ConstantRate(rate)
-        self.rate: Rate = NormRate(0.0025) if rate is None else rate
         self.scaling = NeuronRMS() if scaling is None else scaling
         self.init = Normal() if init is None else init
-        self.norm_p = norm_p
         self.bias = bias
         self.pre_triangle = pre_triangle
         self.trained = trained
-        require_choice(type(self).__name__, "pre_triangle", pre_triangle, (True, False))
-        for name, example in _EXAMPLES.items():
-            if name != "bias" or bias is not None:
-                require_part(type(self).__name__, name, getattr(self, name), example)
-        # A competition that cannot serve so many neurons says so now, not at the first sample.
-        self.competition(torch.zeros(1, synapse.n_out // synapse.groups))
+        self.neuron = neuron
+        self.threshold = threshold
+        self.lateral = lateral
+        self.eligibility = eligibility
+        self.constraint = constraint
+        self.carry = carry
+        check_parts(self, synapse)
+        if neuron is not None and self.sample_ndim is not None:
+            self.sample_ndim += 1
 
-        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("weight", synapse.flat(torch.zeros(synapse.weight_shape)).clone())
-        self.register_buffer("prior", torch.zeros(synapse.n_out) if bias is not None else None)
-        self._states = {
-            "rule": self._register("rule", self.rule.init(self.weight.shape[1], synapse.n_out)),
-            "scaling": self._register("scaling", self.scaling.init(synapse.n_out)),
+        n_out, n_in = synapse.n_out, synapse.row_size
+        self.register_buffer("prior", None if bias is None else torch.zeros(n_out))
+        self.register_buffer("level", None if threshold is None else threshold.init(n_out))
+        self.register_buffer("lateral_weight", None if lateral is None else lateral.init(n_out))
+        trace = None if eligibility is None else torch.zeros_like(self.weight)
+        self.register_buffer("eligibility_trace", trace)
+        self._kept = {
+            "rule": states.register(self, "rule", self.rule.init(n_in, n_out)),
+            "scaling": states.register(self, "scaling", self.scaling.init(n_out)),
         }
+        n_own = n_out // synapse.groups
+        self._rest = {
+            "trace": traces(self.rule, n_in, n_own),
+            "neuron": {} if neuron is None else neuron.init(n_own),
+        }
+        if self.carries:
+            for part, rest in self._rest.items():
+                states.register_carried(self, part, rest)
+            self.register_load_state_dict_pre_hook(states.fit_rows)  # type: ignore[no-untyped-call]
         self._delta: Tensor | None = None
         self.reset()
 
     # -- state ---------------------------------------------------------------------------------
 
-    def _register(self, part: str, state: State) -> tuple[str, ...]:
-        for name, value in state.items():
-            self.register_buffer(f"{part}_{name}", value)
-        return tuple(state)
+    @property
+    def carries(self) -> bool:  # type: ignore[override]
+        """Whether neuron state or traces go on from sample to sample."""
+        wanted = self.neuron is None if self.carry is None else self.carry
+        return wanted and any(self._rest.values())
 
-    def _state(self, part: str) -> State:
-        return {name: getattr(self, f"{part}_{name}") for name in self._states[part]}
-
-    def _write(self, part: str, state: State) -> None:
-        for name, value in state.items():
-            kept = getattr(self, f"{part}_{name}")
-            if value is not kept:
-                kept.copy_(value)  # in place: addresses stay fixed
+    @property
+    def carried_buffers(self) -> tuple[str, ...]:
+        """Names of the buffers that have a row for each competition."""
+        if not self.carries:
+            return ()
+        return tuple(f"{part}_{name}" for part, rest in self._rest.items() for name in rest)
 
     def _scratch(self) -> Tensor:
         delta = self._delta
@@ -153,90 +201,133 @@ class PlasticLayer(Layer):
         return self.__dict__ | {"_delta": None}  # scratch memory is never copied
 
     def reset(self, generator: Generator | None = None) -> None:
-        """Draw new weights and forget all statistics.
-
-        Args:
-            generator: source of chance; ``None`` is torch's global one.
-        """
+        """Draw new weights from ``generator`` (torch's own if ``None``); forget all statistics."""
         drawn = self.init.draw(self.synapse.weight_shape, self.norm_p, generator)
         self.weight.copy_(self.synapse.flat(drawn))
+        if self.constraint is not None:
+            self.constraint(self.weight)
         self.updates.zero_()
-        self._write("rule", self.rule.init(self.weight.shape[1], self.synapse.n_out))
-        self._write("scaling", self.scaling.init(self.synapse.n_out))
+        states.write(self, "rule", self.rule.init(self.synapse.row_size, self.synapse.n_out))
+        states.write(self, "scaling", self.scaling.init(self.synapse.n_out))
+        for buffer in (self.level, self.lateral_weight, self.eligibility_trace):
+            if buffer is not None:
+                buffer.zero_()
         if self.bias is not None:
             self.prior.copy_(self.bias.init(self.synapse.n_out, self.synapse.groups))
+        self.reset_state()
 
-    def set_weight(self, weight: Tensor) -> None:
-        """Copy weights in, shaped as ``kernel`` shows them.
-
-        Raises:
-            ShapeError: if the shape differs.
-        """
-        if tuple(weight.shape) != self.synapse.weight_shape:
-            raise ShapeError(
-                f"{type(self).__name__}: weights of shape {tuple(weight.shape)} given; "
-                f"{self.synapse.weight_shape} needed"
-            )
-        self.weight.copy_(self.synapse.flat(weight))
-
-    @property
-    def kernel(self) -> Tensor:
-        """The weights as torch shapes them: ``(n_out, n_in)`` or ``(n_out, n_in, k, k)``."""
-        return self.synapse.shown(self.weight)
-
-    def radius(self) -> Tensor:
-        r"""Radius $r_j = (\sum_i |w_{ji}|^p)^{1/p}$ of every neuron, shape ``(n_out,)``."""
-        norm: Tensor = torch.linalg.vector_norm(self.weight, self.norm_p, dim=1)
-        return norm
-
-    def current_rate(self) -> Tensor | float:
-        """The rate the next update will use: one number, or shape ``(n_out,)``."""
-        updates = 0 if self.rate.by_radius else int(self.updates)
-        return self.rate(self.radius() if self.rate.by_radius else self.updates, updates)
+    def reset_state(self) -> None:
+        """Bring membranes and traces back to rest; what was learned stays."""
+        for part, rest in self._rest.items():
+            states.empty_carried(self, part, rest)
 
     # -- the step ------------------------------------------------------------------------------
 
     def shape(self, shape: Shape) -> Shape:
         """Shape of one sample's output."""
-        return self.synapse.shape(shape)
+        if self.neuron is None:
+            return self.synapse.shape(shape)
+        if len(shape) < 2:
+            raise ShapeError(
+                f"{type(self).__name__} with neuron={self.neuron} got samples of shape {shape}; it "
+                f"needs time as the first dimension, (T, {', '.join(map(str, shape))}): put an "
+                f"encoder before it"
+            )
+        return (shape[0], *self.synapse.shape(shape[1:]))
+
+    def respond(self, x: Tensor) -> Tensor:
+        """Return the drive ``u``, or the neurons' output over time; changes nothing."""
+        return self.observe(x)[0]
+
+    def observe(self, x: Tensor) -> tuple[Tensor, Seen]:
+        """Return what ``respond`` does and what ``learn`` needs; changes nothing."""
+        single = x.ndim == self.sample_ndim
+        if self.neuron is None:
+            pre, drive = self._drive(x)
+            return self.synapse.fold(drive, x), Seen(pre, drive, 1 if single else x.shape[0])
+        batch = x[None] if single else x
+        steps, image = batch.shape[1], time_first(batch)
+        pre, drive = self._drive(image)
+        out, voltage, state = self._fire(self.neuron, drive, steps)
+        seen = Seen(pre, drive, batch.shape[0], steps, out, voltage, state)
+        folded = batch_first(self.synapse.fold(out, image), steps)
+        return folded[0] if single else folded, seen
 
     def _drive(self, x: Tensor) -> tuple[Tensor, Tensor]:
         pre = self.synapse.see(x)
-        weight = self.weight
-        if self.norm_p != 2:
-            weight = weight.sign() * weight.abs() ** (self.norm_p - 1)
-        drive = kernels.drive(pre, weight)
+        drive = self.weigh(pre)
         if self.bias is not None:
-            drive = drive + self._by_group(self.prior, drive)
+            drive = drive + per_neuron(self.prior, drive)
+        if self.lateral is not None:
+            drive = self.lateral.settle(drive, self.lateral_weight)
         if self.pre_triangle:
             channels = (0, 2) if drive.ndim == 3 else (1,)
             drive = (drive - drive.mean(channels, keepdim=True)).relu_()
         return pre, drive
 
-    @staticmethod
-    def _by_group(per_neuron: Tensor, like: Tensor) -> Tensor:
-        """(n_out,) to (n_out,) or (groups, 1, n_out / groups)."""
-        return per_neuron if like.ndim == 2 else per_neuron.view(like.shape[0], 1, -1)
+    def _fire(self, neuron: Neuron, drive: Tensor, steps: int) -> tuple[Tensor, Tensor, State]:
+        """Run the neurons over a presentation."""
+        instants = by_instant(drive, steps)
+        state = states.read_carried(self, "neuron", self._rest["neuron"], instants[0])
+        level = None if self.level is None else per_neuron(self.level, drive)
+        outs, voltages = [], []
+        for current in instants:
+            out, voltage, state = neuron.step(current, state, level)
+            outs.append(out)
+            voltages.append(voltage)
+        return joined(outs), joined(voltages), state
 
-    def respond(self, x: Tensor) -> Tensor:
-        """Return the drive ``u``; changes nothing."""
-        return self.synapse.fold(self._drive(x)[1], x)
+    def _post(self, seen: Seen) -> Tensor:
+        """The postsynaptic factor of every row: who learns, and how much."""
+        decides = seen.drive if seen.voltage is None else seen.voltage
+        if self.level is not None:
+            decides = decides - per_neuron(self.level, decides)
+        if seen.out is None or self.neuron is None or not self.neuron.spikes:
+            # Graded neurons compete with their output, as rate units do with their drive.
+            return decides if self.competition is None else self.competition(decides)
+        return seen.out if self.competition is None else self.competition(decides) * seen.out
 
-    def observe(self, x: Tensor) -> tuple[Tensor, Seen]:
-        """Return the drive ``u`` and what ``learn`` needs; changes nothing."""
-        pre, drive = self._drive(x)
-        samples = 1 if x.ndim == self.sample_ndim else x.shape[0]
-        return self.synapse.fold(drive, x), Seen(pre, drive, samples)
+    def _terms(
+        self, seen: Seen, post: Tensor, modulator: float | Tensor
+    ) -> tuple[LocalUpdate, State, State]:
+        """Ask the rule, one instant after the other if it keeps traces.
 
-    def delta(self, seen: Seen) -> tuple[Tensor, Tensor, State]:
+        Returns:
+            The update, and the next kept and carried state of the rule.
+        """
+        kept = states.read(self, "rule", self._kept["rule"])
+        whole = Activity(seen.pre, post, seen.drive, self.weight, seen.voltage, modulator)
+        rest = self._rest["trace"]
+        if not rest:
+            return (*self.rule.terms(whole, kept), {})
+        instants = split(whole, seen.steps)
+        state = kept | states.read_carried(self, "trace", rest, instants[0].pre)
+        updates = []
+        for instant in instants:
+            update, state = self.rule.terms(instant, state)
+            updates.append(update)
+        return summed(updates), {k: state[k] for k in kept}, {k: state[k] for k in rest}
+
+    def delta(self, seen: Seen, modulator: float | Tensor = 1.0) -> tuple[Tensor, Tensor, State]:
         """Return the raw change, the postsynaptic factors and the rule's next state.
 
         The change lies in memory that the next call overwrites.
         """
-        post = self.competition(seen.drive)
-        activity = Activity(seen.pre, post, seen.drive, self.weight)
-        update, state = self.rule.terms(activity, self._state("rule"))
-        return kernels.accumulate(update, self.weight, self._scratch()), post, state
+        post = self._post(seen)
+        update, kept, carried = self._terms(seen, post, modulator)
+        delta = kernels.accumulate(update, self.weight, self._scratch(), self.wiring)
+        return delta, post, kept | carried
+
+    def advance(self, seen: Seen) -> None:
+        """Let membranes and traces go on; nothing is learned."""
+        if self.carries:
+            _, _, carried = self._terms(seen, self._post(seen), 0.0)
+            self._carry_on(seen, carried)
+
+    def _carry_on(self, seen: Seen, traces: State) -> None:
+        if self.carries:
+            states.write(self, "trace", {name: traces[name] for name in self._rest["trace"]})
+            states.write(self, "neuron", seen.neuron or {})
 
     def learn(self, seen: Seen, modulator: float | Tensor = 1.0) -> None:
         """Change the weights by what was seen.
@@ -245,26 +336,51 @@ class PlasticLayer(Layer):
             seen: what ``observe`` returned.
             modulator: third factor, broadcast to all synapses; multiplies the rate.
         """
-        delta, post, state = self.delta(seen)
-        divisor, scaling = self.scaling.divisor(delta, self.synapse.groups, self._state("scaling"))
+        if not self.plasticity:
+            self.advance(seen)
+            return
+        delta, post, state = self.delta(seen, modulator)
+        if modulated(self.rule):
+            modulator = 1.0  # it has been used
+        if self.eligibility is not None:
+            delta = self.eligibility_trace.mul_(self.eligibility.decay).add_(delta)
+        kept = states.read(self, "scaling", self._kept["scaling"])
+        divisor, scaling = self.scaling.divisor(delta, self.synapse.groups, kept)
         rate = self.current_rate()
         step = rate[:, None] * modulator if isinstance(rate, Tensor) else rate * modulator
         if divisor is not None:
             step = step / divisor
-        if self.bias is not None:
-            total = post.sum(-2).reshape(-1)
-            change = self.bias.change(total, self.prior, post.shape[-2], seen.samples)
-            change = change * rate * modulator
-            self.prior[: self.trained] += change[: self.trained]
+        self._learn_own(seen, post, rate, modulator)
         rows = slice(self.trained)  # of all neurons if None
         if isinstance(step, Tensor):
             step = step if step.ndim < 2 else step[rows]
             self.weight[rows].addcmul_(delta[rows], step)
         else:
             self.weight[rows].add_(delta[rows], alpha=step)
-        self._write("rule", state)
-        self._write("scaling", scaling)
+        if self.constraint is not None:
+            self.constraint(self.weight[rows])
+        states.write(self, "rule", {name: state[name] for name in self._kept["rule"]})
+        states.write(self, "scaling", scaling)
+        self._carry_on(seen, state)
         self.updates.add_(1)
+
+    def _learn_own(
+        self, seen: Seen, post: Tensor, rate: Tensor | float, modulator: float | Tensor
+    ) -> None:
+        """Change what neurons learn beside their feed-forward weights."""
+        if self.bias is not None:
+            total = post.sum(-2).reshape(-1)
+            change = self.bias.change(total, self.prior, post.shape[-2], seen.samples)
+            change = change * rate * modulator
+            self.prior[: self.trained] += change[: self.trained]
+        if self.lateral is not None:
+            changed = self.lateral.change(seen.drive, self.lateral_weight, modulator)
+            self.lateral_weight.copy_(changed)
+        if self.threshold is not None:
+            spiking = self.neuron is not None and self.neuron.spikes
+            active = seen.out if spiking and seen.out is not None else post
+            level = self.get_buffer("level")
+            level.copy_(self.threshold.adapt(neurons_last(active), level))
 
     # -- what users see ------------------------------------------------------------------------
 
@@ -273,10 +389,11 @@ class PlasticLayer(Layer):
         parts = [] if self.scaling.local else [type(self.scaling).__name__]
         if self.bias is not None:
             parts.append(type(self.bias).__name__)
-        return (*parts, *self.synapse.nonlocal_parts)
+        return (*nonlocal_parts(self.rule), *parts, *self.synapse.nonlocal_parts)
 
     def extra_repr(self) -> str:
         """Parts, with the ones that are not local marked."""
         marks = [f"not local: {', '.join(parts)}"] if (parts := self.nonlocal_parts()) else []
-        shown = (self.rule, self.competition, self.rate, self.scaling)
+        shown = [self.rule, self.competition, self.rate, self.scaling]
+        shown += [part for name in OPTIONAL if (part := getattr(self, name)) is not None]
         return ", ".join([str(self.synapse), *map(repr, shown), *marks])

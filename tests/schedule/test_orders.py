@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import streamhebb as sh
-from streamhebb.frames import Frame, plan_step
+from streamhebb.frames import Frame, Mode, plan_step
 from streamhebb.schedule import Plan, Task, make_plan
 
 
@@ -73,7 +73,7 @@ class RandomOrder:
 
 
 def plan_of(net: sh.StreamNet) -> Plan:
-    return plan_step(list(net.layers), net.names, net.readout, learn=True)
+    return plan_step(list(net.layers), net.names, net.readout, Mode.LEARN)
 
 
 def make_net() -> sh.StreamNet:
@@ -143,7 +143,9 @@ def test_any_order_across_samples_gives_the_same_bits(
     net = make_net()
     plan = plan_of(net)
     scheduler = RandomOrder(seed, flight=1 + seed % 7)
-    frames = [Frame(x[None], len(net.layers), [label], 1.0) for x, label in stream]
+    frames = [
+        Frame(x[None], len(net.layers), [label], [1.0] * len(net.layers)) for x, label in stream
+    ]
     with torch.no_grad():
         for frame in frames:
             scheduler.submit(plan, frame)
@@ -156,7 +158,10 @@ def test_any_order_across_samples_gives_the_same_bits(
 def test_samples_do_overtake_each_other() -> None:
     """The scheduler of this test is worth its name: a sample starts before the last has ended."""
     net, scheduler = make_net(), RandomOrder(3, flight=4)
-    frames = [Frame(torch.rand(1, 2, 8, 8), len(net.layers), [0], 1.0) for _ in range(10)]
+    frames = [
+        Frame(torch.rand(1, 2, 8, 8), len(net.layers), [0], [1.0] * len(net.layers))
+        for _ in range(10)
+    ]
     with torch.no_grad():
         for frame in frames:
             scheduler.submit(plan_of(net), frame)
@@ -174,7 +179,9 @@ def test_an_illegal_order_would_be_noticed(
     loose = make_plan([Task(t.name, next(lanes), t.after, t.run) for t in plan_of(net)])
     with torch.no_grad():
         for x, label in stream:
-            scheduler.submit(loose, Frame(x[None], len(net.layers), [label], 1.0))
+            scheduler.submit(
+                loose, Frame(x[None], len(net.layers), [label], [1.0] * len(net.layers))
+            )
         scheduler.join()
     with pytest.raises(AssertionError):
         assert_same(net, serial)

@@ -1,0 +1,99 @@
+"""A layer with weights: how it is driven by what it sees, and how fast they may change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from streamhebb import kernels
+from streamhebb.errors import ShapeError
+from streamhebb.layers.base import Layer
+from streamhebb.parts import describe, require, require_part
+from streamhebb.rates import ConstantRate, NormRate, Rate, rebuild_rate
+from streamhebb.synapses import Synapse
+
+
+class WiredLayer(Layer):
+    r"""Weights on a synapse, with the drive $u = \sum_i sign(w_i)|w_i|^{p-1} x_i$.
+
+    Args:
+        synapse: the wiring.
+        norm_p: $p$ of the drive and the radius; 2 is the plain weighted sum.
+        rate: a rate, a number for a constant one, ``None`` for the default.
+
+    Attributes:
+        plasticity: whether ``learn`` changes anything; may be set at any step.
+    """
+
+    weight: Tensor
+    wiring: Tensor | None
+    updates: Tensor
+
+    def __init__(self, synapse: Synapse, norm_p: float, rate: Rate | float | None) -> None:
+        super().__init__()
+        require(type(self).__name__, "norm_p", norm_p, at_least=1)
+        self.synapse = synapse
+        self.norm_p = norm_p
+        self.plasticity = True
+        self.rate = rate
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("weight", synapse.flat(torch.zeros(synapse.weight_shape)).clone())
+        self.register_buffer("wiring", synapse.wiring())
+
+    def weigh(self, pre: Tensor) -> Tensor:
+        """Return the drive of what the competitions see."""
+        weight = self.weight
+        if self.norm_p != 2:
+            weight = weight.sign() * weight.abs() ** (self.norm_p - 1)
+        return kernels.drive(pre, weight, self.wiring)
+
+    def set_weight(self, weight: Tensor) -> None:
+        """Copy weights in, shaped as ``kernel`` shows them.
+
+        Raises:
+            ShapeError: if the shape differs.
+        """
+        if tuple(weight.shape) != self.synapse.weight_shape:
+            raise ShapeError(
+                f"{type(self).__name__}: weights of shape {tuple(weight.shape)} given; "
+                f"{self.synapse.weight_shape} needed"
+            )
+        self.weight.copy_(self.synapse.flat(weight))
+
+    @property
+    def kernel(self) -> Tensor:
+        """The weights as torch shapes them: ``(n_out, n_in)`` or ``(n_out, n_in, k, k)``."""
+        return self.synapse.shown(self.weight)
+
+    def radius(self) -> Tensor:
+        r"""Radius $r_j = (\sum_i |w_{ji}|^p)^{1/p}$ of every neuron, shape ``(n_out,)``."""
+        norm: Tensor = torch.linalg.vector_norm(self.weight, self.norm_p, dim=1)
+        return norm
+
+    @property
+    def rate(self) -> Rate:
+        """How fast it learns; set a [`Rate`][streamhebb.rates.Rate] or a number at any step."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: Rate | float | None) -> None:
+        if isinstance(rate, (int, float)):
+            rate = ConstantRate(rate)
+        self._rate: Rate = NormRate(0.0025) if rate is None else rate
+        require_part(type(self).__name__, "rate", self._rate, "NormRate(0.01) or a number")
+
+    def current_rate(self) -> Tensor | float:
+        """The rate the next update will use: one number, or shape ``(n_out,)``."""
+        updates = 0 if self.rate.by_radius else int(self.updates)
+        return self.rate(self.radius() if self.rate.by_radius else self.updates, updates)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """What may be set while running, for ``state_dict``."""
+        return {"plasticity": self.plasticity, "rate": describe(self.rate)}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``get_extra_state`` gave."""
+        self.plasticity = bool(state["plasticity"])
+        self.rate = rebuild_rate(self.rate, state["rate"])
