@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 import streamhebb as sh
-from streamhebb.checks import check_layer, check_locality
+from streamhebb.checks import check_layer, check_locality, check_rule
 from streamhebb.errors import CheckError, StreamhebbError
 from streamhebb.parts import State
 from streamhebb.values import Activity, LocalUpdate, Outer
@@ -20,6 +19,7 @@ VECTOR, IMAGE = (4,), (2, 6, 6)
 LAYERS: list[tuple[sh.Layer, tuple[int, ...]]] = [
     (sh.Dense(4, 3), VECTOR),
     (sh.Dense(4, 3, trained=2, bias=sh.PriorBias(), pre_triangle=True, norm_p=3.0), VECTOR),
+    (sh.Sparse(4, 3, 2), VECTOR),
     (sh.Conv2d(2, 4, 3), IMAGE),
     (sh.Conv2d(2, 4, 3, stride=2, padding=1, groups=2, bias=sh.PriorBias(2.0)), IMAGE),
     *((norm, shape) for norm in (sh.RunningNorm(2), sh.BatchNorm(2)) for shape in ((2,), IMAGE)),
@@ -45,9 +45,14 @@ RATES = [
 ]  # fmt: skip
 INITS = [sh.Normal(), sh.Positive(), sh.Negative(), sh.Uniform()]
 BIASES = [sh.PriorBias(), sh.PriorBias(function="relu")]
+THRESHOLDS = [sh.AdaptiveThreshold(0.2, 0.1)]
+LATERALS = [sh.Lateral(0.01), sh.Lateral(0.01, steps=2, goal=0.1, inhibitory=True)]
+ELIGIBILITIES = [sh.Eligibility(3.0)]
+CONSTRAINTS = [sh.Clip(-0.5, 0.5), sh.SynapticScaling(2.0), sh.SynapticScaling(1.0, 0.5, 2)]
 PARTS = {
     "rule": RULES, "competition": COMPETITIONS, "scaling": SCALINGS, "rate": RATES, "init": INITS,
-    "bias": BIASES,
+    "bias": BIASES, "threshold": THRESHOLDS, "lateral": LATERALS, "eligibility": ELIGIBILITIES,
+    "constraint": CONSTRAINTS,
 }  # fmt: skip
 # Public names that are neither a layer nor a part of one.
 OTHERS = {
@@ -69,9 +74,9 @@ def test_everything_public_is_checked_here() -> None:
 
 @pytest.mark.parametrize(("layer", "shape"), LAYERS, ids=lambda v: str(v)[:70])
 def test_every_layer_keeps_its_promises(layer: sh.Layer, shape: tuple[int, ...]) -> None:
-    before = copy.deepcopy(layer.state_dict())
+    before = {name: value.clone() for name, value in layer.named_buffers()}
     check_layer(layer, shape)
-    after = layer.state_dict()
+    after = dict(layer.named_buffers())
     assert all(torch.equal(before[name], after[name]) for name in before), "checks change nothing"
 
 
@@ -113,7 +118,7 @@ class Cheat:
         return {"trace": torch.zeros(n_out)}
 
     def terms(self, seen: Activity, state: State) -> tuple[LocalUpdate, State]:
-        pre, post, drive, weight = seen
+        pre, post, drive, weight = seen[:4]
         dense, trace = None, state["trace"]
         match self.looks_at:
             case "nothing":
@@ -156,13 +161,102 @@ def test_an_honest_rule_with_a_trace_and_a_dense_term_passes() -> None:
     ],
 )
 def test_a_rule_that_peeks_is_caught(looks_at: str, name: str) -> None:
-    layer = sh.Dense(4, 3, rule=Cheat(looks_at))
-    with pytest.raises(CheckError) as caught:
-        check_locality(layer)
-    assert f"Cheat(looks_at='{looks_at}') is not local: its {name} changes" in str(caught.value)
-    assert "it may use pre[:, i], post[:, j]" in str(caught.value)
-    with pytest.raises(CheckError, match="is not local"):
-        check_layer(layer, VECTOR)
+    for refuse in (check_rule, lambda rule: sh.Dense(4, 3, rule=rule)):
+        with pytest.raises(CheckError) as caught:
+            refuse(Cheat(looks_at))
+        assert f"Cheat(looks_at='{looks_at}') is not local: its {name}" in str(caught.value)
+        assert "it may use pre[:, i], post[:, j]" in str(caught.value)
+
+
+@dataclass(frozen=True)
+class Confessed(Cheat):
+    """A cheat that says so."""
+
+    nonlocal_parts: ClassVar[tuple[str, ...]] = ("outputs of its neighbours",)
+
+
+def test_a_rule_that_names_what_it_looks_at_is_taken_and_shown() -> None:
+    rule = Confessed("the largest drive")
+    assert check_rule(rule) == ("outputs of its neighbours",)
+    layer = sh.Dense(4, 3, rule=rule)
+    assert check_locality(layer) == ("outputs of its neighbours",)
+    assert "not local: outputs of its neighbours" in repr(layer)
+
+
+@dataclass(frozen=True)
+class Careless:
+    """A rule of somebody in a hurry; ``fault`` says what is wrong with it."""
+
+    fault: str
+    competes: ClassVar[bool] = False
+
+    def init(self, n_in: int, n_out: int) -> State:
+        if self.fault == "list":
+            return {"theta": [0.0] * n_out}  # type: ignore[dict-item]
+        return {"theta": torch.zeros(n_out)}
+
+    def rest(self, n_in: int, n_out: int) -> State:
+        return {"theta": torch.zeros(n_out)} if self.fault == "names" else {}
+
+    def terms(self, seen: Activity, state: State) -> Any:
+        update = LocalUpdate((Outer(seen.post, seen.pre),))
+        match self.fault:
+            case "no state":
+                return update
+            case "a number":
+                return 0.0
+            case "swapped":
+                return LocalUpdate((Outer(seen.pre, seen.post),)), state
+            case "averaged":
+                return LocalUpdate((Outer(seen.post.mean(0), seen.pre.mean(0)),)), state
+            case "decay":
+                return update._replace(decay=seen.pre), state
+            case "dense":
+                return update._replace(dense=seen.weight.mT), state
+            case "factor":
+                return LocalUpdate((Outer(seen.post, seen.pre, seen.post),)), state
+            case "lost":
+                return update, {}
+            case "shrunk":
+                return update, {"theta": seen.post.sum()}
+            case "writes":
+                seen.pre.zero_()
+            case "nan":
+                return update._replace(decay=seen.post / 0 * 0), state
+        return update, state
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("list", r"state 'theta' is a list, not a tensor"),
+        ("names", r"init and rest both name \['theta'\]"),
+        ("no state", r"terms returned a LocalUpdate; it must return \(LocalUpdate, state\)"),
+        ("a number", r"terms returned a float; it must return"),
+        ("swapped", r"outer\[0\].post is a tensor of shape \(3, 7\); .* of shape \(3, 5\)"),
+        ("averaged", r"outer\[0\].post is a tensor of shape \(5,\); .* of shape \(3, 5\)"),
+        ("decay", r"decay is a tensor of shape \(3, 7\); .* of shape \(3, 5\)"),
+        ("dense", r"dense is a tensor of shape \(7, 5\); .* of shape \(5, 7\)"),
+        ("factor", r"outer\[0\].factor is a tensor of shape \(3, 5\); .* of shape \(5, 7\)"),
+        ("lost", r"the state a dict with the names \[\]; .* names \['theta'\]"),
+        ("shrunk", r"state\['theta'\] is a tensor of shape \(\); .* of shape \(5,\)"),
+        ("writes", r"terms wrote to what it was given"),
+        ("nan", r"decay holds NaN or infinite values for finite activity"),
+    ],
+)
+def test_a_careless_rule_is_refused_with_what_was_expected(fault: str, message: str) -> None:
+    for refuse in (check_rule, lambda rule: sh.Conv2d(2, 4, 3, rule=rule)):
+        with pytest.raises(CheckError, match=message):
+            refuse(Careless(fault))
+
+
+def test_what_is_no_rule_is_refused() -> None:
+    with pytest.raises(StreamhebbError, match=r"write rule=Oja\(\)"):
+        check_rule(sh.Oja)  # type: ignore[arg-type]
+    with pytest.raises(CheckError, match="has no 'competes'"):
+        check_rule(sh.HardWTA())  # type: ignore[arg-type]
+    with pytest.raises(StreamhebbError, match=r"for two rules: Both\(a, b\)"):
+        sh.Dense(4, 3, rule=[sh.Hebb(), sh.Oja()])  # type: ignore[arg-type]
 
 
 def test_a_check_error_is_of_the_library_and_no_assertion() -> None:

@@ -32,7 +32,7 @@ def loops(update: LocalUpdate, weight: Tensor, groups: int) -> Tensor:
         g, row = divmod(j, each)
         for i in range(weight.shape[1]):
             total = 0.0
-            for post, pre in update.outer:
+            for post, pre, _ in update.outer:
                 post, pre = (post, pre) if groups > 1 else (post[None], pre[None])
                 for n in range(pre.shape[1]):
                     total += float(post[g, n, row]) * float(pre[g, n, i])
