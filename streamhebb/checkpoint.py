@@ -27,6 +27,11 @@ class Savable(Protocol):
         """Whether the readout's buffers may have another number of classes."""
         ...
 
+    @property
+    def carried(self) -> frozenset[str]:
+        """Names of the state that has as many rows as the stream has parallel samples."""
+        ...
+
     def describe(self) -> dict[str, Any]:
         """Plain JSON data that names every layer and argument."""
         ...
@@ -78,7 +83,7 @@ def load(net: Savable, path: str | os.PathLike[str]) -> Any:
             state.setdefault(owner, {})[key] = value
         else:
             state[name] = value
-    wrong = list(_misfits(net.state_dict(), state, net.grows))
+    wrong = list(_misfits(net.state_dict(), state, net.grows, net.carried))
     if wrong:
         raise SnapshotError(f"{path} does not fit this net: {', '.join(wrong[:5])}")
     if net.input_shape is None and meta["net"]["input_shape"] is not None:
@@ -87,7 +92,9 @@ def load(net: Savable, path: str | os.PathLike[str]) -> Any:
     return meta["extra"]
 
 
-def _misfits(mine: dict[str, Any], theirs: dict[str, Any], grows: bool) -> Iterator[str]:
+def _misfits(
+    mine: dict[str, Any], theirs: dict[str, Any], grows: bool, carried: frozenset[str]
+) -> Iterator[str]:
     """Name the entries that are missing, unknown, or of another shape."""
     yield from sorted(mine.keys() ^ theirs.keys())
     for name in mine.keys() & theirs.keys():
@@ -95,7 +102,7 @@ def _misfits(mine: dict[str, Any], theirs: dict[str, Any], grows: bool) -> Itera
         if isinstance(a, Tensor):
             # A readout with open classes has one row a class; the number of rows may differ.
             skip = 1 if grows and name.startswith("readout.") else 0
-            if a.shape[skip:] != b.shape[skip:]:
+            if a.shape[skip:] != b.shape[skip:] and name not in carried:
                 yield f"{name} has shape {tuple(b.shape)} there and {tuple(a.shape)} here"
             elif a.dtype != b.dtype:
                 cure = "net.double()" if b.dtype == torch.float64 else "net.to(dtype)"

@@ -142,7 +142,9 @@ def check_layer(layer: Layer, input_shape: Shape, seed: int = 0) -> None:
 
     mine, twin, start = copy.deepcopy(layer), copy.deepcopy(layer), _state(layer)
     x = torch.rand(3, *input_shape, generator=torch.Generator().manual_seed(seed)) + 0.1
-    places, chance = [v.data_ptr() for v in mine.buffers()], torch.get_rng_state()
+    # State that is carried gets its memory with the first sample.
+    places = {name: v.data_ptr() for name, v in mine.named_buffers() if v.numel()}
+    chance_before = torch.get_rng_state()
     x_before, shape = x.clone(), tuple(input_shape)
     out = mine.respond(x)
     observed, seen = mine.observe(x)
@@ -152,11 +154,26 @@ def check_layer(layer: Layer, input_shape: Shape, seed: int = 0) -> None:
     require(torch.equal(mine.respond(x), out), "respond gives the same twice")
     kept = [value.clone() for value in (x, out, observed)]
     mine.learn(seen)
-    require(_same(_state(mine), start) != mine.learns, "learn changes state if `learns`, else none")
-    require([v.data_ptr() for v in mine.buffers()] == places, "learn writes state in place")
+    moves = mine.learns or mine.carries
+    require(_same(_state(mine), start) != moves, "learn changes state if `learns`, else none")
+    kept_in = {name: v.data_ptr() for name, v in mine.named_buffers() if name in places}
+    require(kept_in == places, "learn writes state in place")
     require(all(map(torch.equal, kept, (x, out, observed))), "learn writes to its own state only")
     require(_same(_state(twin), start), "a deep copy shares no state")
-    require(torch.equal(torch.get_rng_state(), chance), "chance comes from a generator of its own")
+    twin.advance(twin.observe(x)[1])
+    require(_same(_state(twin), start) != mine.carries, "advance changes what is carried only")
+    fixed = {name for name in start if name not in twin.carried_buffers}
+    now = _state(twin)
+    require(
+        all(torch.equal(now[name], start[name]) for name in fixed),
+        "advance changes the buffers named in carried_buffers only",
+    )
+    twin.reset_state()
+    require(_same(_state(twin), start), "reset_state brings back what was carried, and no more")
+    require(
+        torch.equal(torch.get_rng_state(), chance_before),
+        "chance comes from a generator of its own",
+    )
     try:
         rebuilt = rebuild(mine, json.loads(json.dumps(mine.config())))
     except (TypeError, ValueError) as error:

@@ -342,6 +342,15 @@ class StreamNet(Estimator, nn.Module):
         """Whether classes may appear during the stream."""
         return self.readout is not None and self.readout.open
 
+    @property
+    def carried(self) -> frozenset[str]:
+        """Names of the state that goes on from sample to sample without learning."""
+        return frozenset(
+            f"layers.{i}.{name}"
+            for i, layer in enumerate(self._layers)
+            for name in layer.carried_buffers
+        )
+
     def nonlocal_parts(self) -> dict[str, tuple[str, ...]]:
         """Return, for each layer, the parts that look beyond a synapse and its two neurons."""
         pairs = zip(self.names, self._layers, strict=True)

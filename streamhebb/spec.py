@@ -77,9 +77,15 @@ FAMILIES: dict[str, tuple[type, ...]] = {
         for name in layers.__all__
         if name not in ("Layer", "Parts", "PlasticLayer")
     ),
+    "inner layer": (),
     "readout": (readouts.RLSReadout, readouts.SoftmaxReadout),
 }
 
+
+# A layer inside a layer: any but those that hold one.
+FAMILIES["inner layer"] = tuple(
+    cls for cls in FAMILIES["layer"] if cls is not layers.OverTime and not vars(cls).get("learns")
+)
 
 # What a constructor's type hint must name to be given a part of a family.
 _CONTRACTS: dict[Any, str] = {
@@ -94,7 +100,7 @@ _CONTRACTS: dict[Any, str] = {
     lateral.Lateral: "lateral",
     eligibility.Eligibility: "eligibility",
     constraints.Constraint: "constraint",
-    layers.Layer: "layer",
+    layers.Layer: "inner layer",
 }
 
 

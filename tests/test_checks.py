@@ -33,6 +33,10 @@ LAYERS: list[tuple[sh.Layer, tuple[int, ...]]] = [
     ),
     (sh.MaxPool2d(3, 2, 1), IMAGE),
     (sh.AvgPool2d(2), IMAGE),
+    (sh.OverTime(sh.MaxPool2d(2)), (3, *IMAGE)),
+    (sh.Delay(2), IMAGE),
+    (sh.Delay([0, 2, 1, 1]), VECTOR),
+    (sh.Delay([0, 2, 1, 1], timed=True), (3, *VECTOR)),
 ]  # fmt: skip
 RULES = [sh.Hebb(), sh.Oja(), sh.SoftHebb(), sh.Delta(), sh.Delta(0.1)]
 COMPETITIONS = [

@@ -3,9 +3,11 @@
 from streamhebb.layers.activation import Exp, ReLU, RePU, Sigmoid, Softmax, Tanh, Triangle, Winner
 from streamhebb.layers.base import Layer
 from streamhebb.layers.conv import Conv2d
+from streamhebb.layers.delay import Delay
 from streamhebb.layers.dense import Dense
 from streamhebb.layers.makeup import Parts
 from streamhebb.layers.norm import BatchNorm, L2Norm, MaxNorm, RunningNorm
+from streamhebb.layers.over_time import OverTime
 from streamhebb.layers.plastic import PlasticLayer
 from streamhebb.layers.shape import AvgPool2d, Flatten, MaxPool2d
 from streamhebb.layers.sparse import Sparse
@@ -14,6 +16,7 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm",
     "Conv2d",
+    "Delay",
     "Dense",
     "Exp",
     "Flatten",
@@ -21,6 +24,7 @@ __all__ = [
     "Layer",
     "MaxNorm",
     "MaxPool2d",
+    "OverTime",
     "Parts",
     "PlasticLayer",
     "ReLU",

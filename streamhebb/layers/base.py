@@ -22,12 +22,15 @@ class Layer(nn.Module):
         plastic: whether it learns weights (a normalisation learns, but only statistics).
         carries: whether it has state that goes on from sample to sample even if nothing is
             learned (membrane voltages, traces, delays); ``advance`` writes it.
+        carried_buffers: names of the buffers with that state; they have as many rows as the first
+            sample turns out to have, and none before.
         sample_ndim: dimensions of one sample, if the layer can tell, else ``None``.
     """
 
     learns: bool = False
     plastic: bool = False
     carries: bool = False
+    carried_buffers: tuple[str, ...] = ()
     sample_ndim: int | None = None
 
     def shape(self, shape: Shape) -> Shape:
@@ -47,7 +50,8 @@ class Layer(nn.Module):
         return self.respond(x), None
 
     def learn(self, seen: Any, modulator: float | Tensor = 1.0) -> None:
-        """Change own state by what was observed; what goes on, goes on."""
+        """Change own state by what was observed; what goes on without learning, goes on."""
+        self.advance(seen)
 
     def advance(self, seen: Any) -> None:
         """Let only that go on which does so without learning."""

@@ -185,7 +185,7 @@ class PlasticLayer(WiredLayer):
         return wanted and any(self._rest.values())
 
     @property
-    def carried_buffers(self) -> tuple[str, ...]:
+    def carried_buffers(self) -> tuple[str, ...]:  # type: ignore[override]
         """Names of the buffers that have a row for each competition."""
         if not self.carries:
             return ()

@@ -81,8 +81,9 @@ class WiredLayer(Layer):
     def rate(self, rate: Rate | float | None) -> None:
         if isinstance(rate, (int, float)):
             rate = ConstantRate(rate)
-        self._rate: Rate = NormRate(0.0025) if rate is None else rate
-        require_part(type(self).__name__, "rate", self._rate, "NormRate(0.01) or a number")
+        rate = NormRate(0.0025) if rate is None else rate
+        require_part(type(self).__name__, "rate", rate, "NormRate(0.01) or a number")
+        self._rate: Rate = rate
 
     def current_rate(self) -> Tensor | float:
         """The rate the next update will use: one number, or shape ``(n_out,)``."""
