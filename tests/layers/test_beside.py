@@ -53,20 +53,20 @@ def test_lateral_synapses_decorrelate() -> None:
     """Földiák's network on correlated inputs: outputs end up nearly uncorrelated."""
     torch.manual_seed(0)
     mix = torch.randn(8, 8) + 2  # a strong common part
-    stream = torch.randn(6000, 8) @ mix.T / 8
+    stream = torch.randn(15_000, 8) @ mix.T / 8
     layer = sh.Dense(
-        8, 4, rule=sh.Oja(), lateral=sh.Lateral(0.02), rate=0.002, scaling=sh.NoScaling(),
+        8, 4, rule=sh.Oja(), lateral=sh.Lateral(0.005), rate=0.0005, scaling=sh.NoScaling(),
         init=sh.Normal(1.0),
     )  # fmt: skip
 
     def correlation() -> float:
-        y = layer.respond(stream[:1000])
+        y = layer.respond(stream[:4000])
         matrix = torch.corrcoef(y.T) - torch.eye(4)
         return float(matrix.abs().sum() / 12)
 
     before = correlation()
-    for x in stream:
-        layer.learn(layer.observe(x[None])[1])
+    for x in stream.split(5):
+        layer.learn(layer.observe(x)[1])
     assert correlation() < before / 5
 
 
