@@ -115,9 +115,7 @@ class STDP:
         after_post = heard(before_post, post, self.nearest)
         pre_trace = before_pre if self.simultaneous == "ignore" else after_pre
         post_trace = after_post if self.simultaneous == "both" else before_post
-        grow = Outer(
-            post * self.a_plus, pre_trace, soft_bound(self.w_max - weight, self.mu_plus)
-        )
+        grow = Outer(post * self.a_plus, pre_trace, soft_bound(self.w_max - weight, self.mu_plus))
         shrink = Outer(
             post_trace * -self.a_minus, pre, soft_bound(weight - self.w_min, self.mu_minus)
         )

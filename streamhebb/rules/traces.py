@@ -13,9 +13,11 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import hardshrink
 
 from streamhebb.parts import require, require_choice
 
+FORGOTTEN = 1e-30
 SIMULTANEOUS = ("potentiate", "ignore", "both")
 
 
@@ -26,7 +28,9 @@ def decayed(trace: Tensor, tau: float, dt: float) -> Tensor:
         >>> decayed(torch.ones(1), tau=0.02, dt=0.02)
         tensor([0.3679])
     """
-    return trace * math.exp(-dt / tau)
+    # What is left of a spike after 69 tau becomes 0: numbers below 1e-38 are slow on many
+    # processors, and in float32 the smallest of them would stay for ever.
+    return hardshrink(trace * math.exp(-dt / tau), FORGOTTEN)
 
 
 def heard(trace: Tensor, spikes: Tensor, nearest: bool = False) -> Tensor:
