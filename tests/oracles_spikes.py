@@ -97,10 +97,10 @@ def triplet_stdp(
 
 
 def eprop(
-    x: Train, v: Train, modulator: list[float], feedback: list[float], dt: float,
-    threshold: float, gamma: float, tau: float,
+    x: Train, v: Train, feedback: list[float], dt: float, threshold: float, gamma: float,
+    tau: float,
 ) -> Changes:  # fmt: skip
-    """Bellec et al. 2020, LIF: L_j(t) psi_j(t) times the low-pass filtered input."""
+    """Bellec et al. 2020, LIF: B_j psi_j(t) times the low-pass filtered input."""
     dw = blank(x, v)
     for t in range(len(x)):
         for j in range(len(v[0])):
@@ -109,5 +109,16 @@ def eprop(
                 trace = 0.0
                 for s in range(t + 1):
                     trace += x[s][i] * math.exp(-(t - s) * dt / tau)
-                dw[t][j][i] = feedback[j] * modulator[t] * psi * trace
+                dw[t][j][i] = feedback[j] * psi * trace
     return dw
+
+
+def three_factor(dw: Changes, modulator: list[float], tau: float) -> list[list[float]]:
+    """Izhikevich 2007: the sum over steps of M(t) times the changes before, fading with tau steps."""
+    total = [[0.0] * len(dw[0][0]) for _ in dw[0]]
+    for t, factor in enumerate(modulator):
+        for j in range(len(dw[0])):
+            for i in range(len(dw[0][0])):
+                for s in range(t + 1):
+                    total[j][i] += factor * math.exp(-(t - s) / tau) * dw[s][j][i]
+    return total

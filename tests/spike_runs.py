@@ -34,7 +34,7 @@ def at_rest(
 
 def changes(
     rule: Any, x: Tensor, y: Tensor, w: Tensor, *, voltage: Tensor | None = None,
-    modulator: list[float] | None = None, follow: bool = False,
+    follow: bool = False,
 ) -> Tensor:  # fmt: skip
     """Raw change of every instant, ``(T, n_out, n_in)``; trains are ``(T, n, units)``.
 
@@ -42,15 +42,21 @@ def changes(
     """
     state, w, found = at_rest(rule, x.shape[1], x.shape[2], y.shape[2], w.dtype), w.clone(), []
     for t in range(len(x)):
-        seen = sh.Activity(
-            x[t], y[t], y[t], w, None if voltage is None else voltage[t],
-            1.0 if modulator is None else modulator[t],
-        )  # fmt: skip
+        seen = sh.Activity(x[t], y[t], y[t], w, None if voltage is None else voltage[t])
         update, state = rule.terms(seen, state)
         found.append(kernels.accumulate(update, w, torch.empty_like(w)))
         if follow:
             w = w + found[-1]
     return torch.stack(found)
+
+
+def rewarded(dw: Tensor, modulator: list[float], keep: float = 0.0) -> Tensor:
+    """What a third factor makes of the change of every instant, ``keep`` of which is remembered."""
+    trace, total = torch.zeros_like(dw[0]), torch.zeros_like(dw[0])
+    for change, factor in zip(dw, modulator, strict=True):
+        trace = keep * trace + change
+        total = total + factor * trace
+    return total
 
 
 def summed(oracle: Any, *per_sample: Tensor, **more: Any) -> Tensor:

@@ -18,23 +18,24 @@ from streamhebb.values import Activity, LocalUpdate, Outer
 class EProp:
     r"""The local form of e-prop for leaky integrate-and-fire neurons.
 
-    $$\Delta w_{ji}(t) = L_j(t)\, e_{ji}(t), \qquad e_{ji}(t) = \psi_j(t)\, \bar x_i(t), \qquad
-      L_j(t) = B_j\, m(t)$$
+    $$\Delta w_{ji}(t) = B_j\, e_{ji}(t), \qquad e_{ji}(t) = \psi_j(t)\, \bar x_i(t)$$
 
     $$\psi_j = \frac{\gamma}{v_{th}} \max\!\Big(0,\ 1 - \Big|\frac{v_j - v_{th}}{v_{th}}\Big|\Big),
       \qquad \bar x_i(t) = e^{-dt/\tau} \bar x_i(t - dt) + x_i(t)$$
 
     The eligibility $e_{ji}$ says how much this synapse could have changed the neuron's decision to
-    spike, $m$ is the modulator: what should be *more*, for example target minus output, and
-    $B_j$ fixed random feedback. Spikes themselves, and so the competition, play no part.
+    spike, and $B_j$ is fixed random feedback. The layer multiplies in the modulator $m$: what
+    should become *more*, for example target minus output. Together $B_j\, m(t)$ is the paper's
+    learning signal. Spikes of the neuron, and so the competition, play no part.
 
-    For one layer of LIF neurons whose reset is a subtraction of the threshold, this sum over time
+    For one layer of LIF neurons whose reset is a subtraction of the threshold, the sum over time
     is the gradient (with $\psi$ for the derivative of the spike) of a loss whose derivative by
-    each spike is $-B_j\, m(t)$. What it leaves out: the filter of a leaky readout, which is the
-    layer's ``eligibility``; connections among the neurons; a refractory period, in which the paper
-    sets $\psi$ to 0; and the eligibility of adaptive thresholds, a second number for each synapse
-    and sample that no outer product can say. The modulator is one number: with several outputs
-    each error would have to be a broadcast signal of its own.
+    each spike is $-B_j\, m(t)$. A readout that is leaky itself needs the eligibility filtered with
+    its time constant: that is the layer's ``eligibility``. What is left out: synapses between the
+    neurons; a refractory period, in which the paper sets $\psi$ to 0; and adaptive thresholds,
+    whose eligibility is a second number for each synapse and sample that no outer product can
+    say. The modulator is one number: with several outputs, each error would be a broadcast signal
+    of its own.
 
     Args:
         threshold: $v_{th} > 0$ of the neuron, in its own units of voltage above rest.
@@ -49,7 +50,7 @@ class EProp:
     Example:
         >>> rule = EProp()
         >>> x, v = torch.ones(1, 2), torch.tensor([[1.0, 0.5, 3.0]])
-        >>> seen = Activity(x, v, v, torch.zeros(3, 2), voltage=v, modulator=1.0)
+        >>> seen = Activity(x, v, v, torch.zeros(3, 2), voltage=v)
         >>> state = {"feedback": torch.ones(3), "pre_trace": torch.zeros(1, 2)}
         >>> rule.terms(seen, state)[0].outer[0].post  # full, half, and none of gamma
         tensor([[0.3000, 0.1500, 0.0000]])
@@ -65,7 +66,6 @@ class EProp:
     seed: int = 0
     dt: float = 1e-3
     competes: ClassVar[bool] = False
-    modulated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require("EProp", "threshold", self.threshold, above=0)
@@ -87,7 +87,7 @@ class EProp:
         return near.clamp_min(0) * (self.gamma / self.threshold)
 
     def terms(self, seen: Activity, state: State) -> tuple[LocalUpdate, State]:
-        """Return the learning signal times the eligibility, and the trace with this step's spikes.
+        """Return feedback times eligibility, and the trace with this step's spikes.
 
         Raises:
             ConfigError: in a layer of rate units, which have no voltage.
@@ -102,5 +102,5 @@ class EProp:
         if psi.ndim == 3:  # groups first
             feedback = feedback.view(psi.shape[0], 1, -1)
         trace = heard(decayed(state["pre_trace"], self.tau, self.dt), seen.pre)
-        update = LocalUpdate((Outer(psi * feedback * seen.modulator, trace),))
+        update = LocalUpdate((Outer(psi * feedback, trace),))
         return update, {"feedback": state["feedback"], "pre_trace": trace}
