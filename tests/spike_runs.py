@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +14,23 @@ from streamhebb import kernels
 from streamhebb.rules.base import traces
 
 F64 = torch.float64
+
+
+@dataclass(frozen=True)
+class Leaky:
+    """The smallest neuron that spikes: a leaky sum, less 1 for each spike."""
+
+    tau: float = 0.02
+    dt: float = 1e-3
+    spikes: ClassVar[bool] = True
+
+    def init(self, n_out: int) -> dict[str, Tensor]:
+        return {"v": torch.zeros(n_out)}
+
+    def step(self, drive: Tensor, state: dict[str, Tensor], threshold: Any) -> Any:
+        v = math.exp(-self.dt / self.tau) * state["v"] + drive
+        z = (v >= 1).to(v)
+        return z, v, {"v": v - z}
 
 
 def trains(seed: int, *size: int, p: float = 0.3) -> Tensor:
