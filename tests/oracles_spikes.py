@@ -114,7 +114,7 @@ def eprop(
 
 
 def three_factor(dw: Changes, modulator: list[float], tau: float) -> list[list[float]]:
-    """Izhikevich 2007: the sum over steps of M(t) times the changes before, fading with tau steps."""
+    """Izhikevich 2007: over steps, the sum of M(t) times the changes before, fading with tau."""
     total = [[0.0] * len(dw[0][0]) for _ in dw[0]]
     for t, factor in enumerate(modulator):
         for j in range(len(dw[0])):

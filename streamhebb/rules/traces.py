@@ -83,8 +83,17 @@ def soft_bound(room: Tensor, mu: float) -> Tensor | None:
     """Return the room left to a weight to the power ``mu``; ``None`` for 1 everywhere.
 
     A weight beyond its bound has no room, rather than a power of a negative number (NaN).
+
+    Args:
+        room: distance of each weight to its bound; overwritten, fresh memory of this size costs
+            more than the arithmetic.
+        mu: at least 0.
+
+    Example:
+        >>> soft_bound(torch.tensor([-1.0, 0.25]), 0.5)
+        tensor([0.0000, 0.5000])
     """
     if mu == 0:
         return None
-    room = room.clamp_min(0)
-    return room if mu == 1 else room**mu
+    room.clamp_min_(0)
+    return room if mu == 1 else room.pow_(mu)

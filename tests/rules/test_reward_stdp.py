@@ -69,9 +69,9 @@ def test_presentations_from_rest_add_up() -> None:
     x = trains(3, 2, 30, 4)  # samples, steps, inputs
     mine = [layer(4, 3, sh.TripletSTDP(), carry=False) for _ in range(3)]
     first = 0.4 + 0.3 * normal(1, 3, 4).abs()
-    for one, given in zip(mine, (x, x[:1], x[1:]), strict=True):
+    for one, samples in zip(mine, (x, x[:1], x[1:]), strict=True):
         one.set_weight(first)
-        one.learn(one.observe(given)[1])
+        one.learn(one.observe(samples)[1])
     both, *alone = (one.weight - first for one in mine)
     close(both, alone[0] + alone[1])
     assert float(both.abs().max()) > 1e-3
