@@ -36,7 +36,16 @@ from streamhebb.layers import (
 from streamhebb.net import StreamNet
 from streamhebb.rates import ConstantRate, ExponentialDecay, LinearDecay, NormRate
 from streamhebb.readouts import Readout, RLSReadout, SoftmaxReadout
-from streamhebb.rules import Delta, Hebb, Oja, SoftHebb
+from streamhebb.rules import (
+    STDP,
+    Delta,
+    EProp,
+    Hebb,
+    Oja,
+    PostSTDP,
+    SoftHebb,
+    TripletSTDP,
+)
 from streamhebb.scaling import LayerMax, NeuronMax, NeuronRMS, NoScaling
 from streamhebb.spec import build, load
 from streamhebb.values import Activity, LocalUpdate, Outer, Sample, StepResult
@@ -45,6 +54,7 @@ from streamhebb.values import Activity, LocalUpdate, Outer, Sample, StepResult
 _RiverClassifier.register(StreamNet)
 
 __all__ = [
+    "STDP",
     "Activity",
     "AdaptiveThreshold",
     "AvgPool2d",
@@ -55,6 +65,7 @@ __all__ = [
     "Delay",
     "Delta",
     "Dense",
+    "EProp",
     "Eligibility",
     "Exp",
     "ExponentialDecay",
@@ -81,6 +92,7 @@ __all__ = [
     "OverTime",
     "PlasticLayer",
     "Positive",
+    "PostSTDP",
     "PriorBias",
     "RLSReadout",
     "RankedSoftWTA",
@@ -101,6 +113,7 @@ __all__ = [
     "SynapticScaling",
     "Tanh",
     "Triangle",
+    "TripletSTDP",
     "Uniform",
     "Winner",
     "build",

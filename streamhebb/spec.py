@@ -55,7 +55,15 @@ from streamhebb.values import Label, Shape
 MAX_FILE = 1 << 20  # bytes; a net file is a page of text
 
 FAMILIES: dict[str, tuple[type, ...]] = {
-    "rule": (rules.Hebb, rules.Oja, rules.SoftHebb),
+    "rule": (
+        rules.EProp,
+        rules.Hebb,
+        rules.Oja,
+        rules.PostSTDP,
+        rules.SoftHebb,
+        rules.STDP,
+        rules.TripletSTDP,
+    ),
     "competition": (
         competition.HardWTA,
         competition.Independent,

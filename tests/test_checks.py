@@ -38,7 +38,10 @@ LAYERS: list[tuple[sh.Layer, tuple[int, ...]]] = [
     (sh.Delay([0, 2, 1, 1]), VECTOR),
     (sh.Delay([0, 2, 1, 1], timed=True), (3, *VECTOR)),
 ]  # fmt: skip
-RULES = [sh.Hebb(), sh.Oja(), sh.SoftHebb(), sh.Delta(), sh.Delta(0.1)]
+RULES = [
+    sh.Hebb(), sh.Oja(), sh.SoftHebb(), sh.Delta(), sh.Delta(0.1), sh.STDP(),
+    sh.STDP(mu_plus=0.5, mu_minus=1, nearest=True), sh.PostSTDP(), sh.TripletSTDP(),
+]  # fmt: skip
 COMPETITIONS = [
     sh.Independent(), sh.Independent("repu"), sh.SoftWTA(), sh.SoftWTA(anti_hebbian=True),
     sh.RankedSoftWTA(), sh.ShareWTA(), sh.ShareWTA("sigmoid"), sh.HardWTA(),
@@ -60,6 +63,7 @@ PARTS = {
 }  # fmt: skip
 # Public names that are neither a layer nor a part of one.
 OTHERS = {
+    "EProp",  # needs a neuron
     "Activity", "Layer", "LocalUpdate", "Outer", "PlasticLayer", "Readout", "RLSReadout", "Sample",
     "SoftmaxReadout", "StepResult", "StreamNet", "build", "load",
 }  # fmt: skip

@@ -149,3 +149,35 @@ def scaling(
             f"{last.radius:.2f}, cosine to the first weights {last.turned:.2f}"
         )
     _finish(out, {"samples": samples, "choices": described(), "scaling": rows})
+
+
+@app.command()
+def stdp(
+    tau_plus: Annotated[float, typer.Option(help="Seconds, of potentiation.")] = 0.0168,
+    tau_minus: Annotated[float, typer.Option(help="Seconds, of depression.")] = 0.0337,
+    dt: Annotated[float, typer.Option(help="Seconds per time step.")] = 0.001,
+    picture: Annotated[Path | None, typer.Option(help="Draw the window to this PNG file.")] = None,
+    out: _Out = None,
+) -> None:
+    """The window of pair STDP from the running rule, and the time constants fitted to it."""
+    from dataclasses import asdict
+
+    from streamhebb.benchmark.stdp import draw, measure
+    from streamhebb.parts import describe
+    from streamhebb.rules import STDP
+
+    rule = STDP(tau_plus=tau_plus, tau_minus=tau_minus, dt=dt)
+    window = measure(rule, reach=5 * max(tau_plus, tau_minus))
+    for side, given, found in (
+        ("plus", rule.tau_plus, window.tau_plus),
+        ("minus", rule.tau_minus, window.tau_minus),
+    ):
+        apart = abs(found / given - 1)
+        typer.echo(f"tau_{side}: {1000 * given:g} ms, fitted {1000 * found:.6g} ms ({apart:.0e})")
+    typer.echo(
+        f"a_plus: {rule.a_plus:g}, fitted {window.a_plus:.6g}; a_minus: {rule.a_minus:g}, fitted "
+        f"{window.a_minus:.6g}; the fit misses by {window.apart:.0e} at most"
+    )
+    if picture is not None:
+        typer.echo(f"written to {draw(window, picture)}")
+    _finish(out, {"rule": describe(rule), "stdp": asdict(window)})
