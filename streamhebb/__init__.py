@@ -3,7 +3,14 @@
 from river.base import Classifier as _RiverClassifier
 
 from streamhebb.bias import PriorBias
-from streamhebb.competition import HardWTA, Independent, RankedSoftWTA, ShareWTA, SoftWTA
+from streamhebb.competition import (
+    HardWTA,
+    Independent,
+    RankedHardWTA,
+    RankedSoftWTA,
+    ShareWTA,
+    SoftWTA,
+)
 from streamhebb.init import Negative, Normal, Positive, Uniform
 from streamhebb.layers import (
     AvgPool2d,
@@ -28,7 +35,7 @@ from streamhebb.layers import (
 )
 from streamhebb.net import StreamNet
 from streamhebb.rates import ConstantRate, ExponentialDecay, LinearDecay, NormRate
-from streamhebb.readouts import Readout, RLSReadout, SoftmaxReadout
+from streamhebb.readouts import Readout, RLSReadout, SoftHebbReadout, SoftmaxReadout
 from streamhebb.rules import Delta, Hebb, Oja, SoftHebb
 from streamhebb.scaling import LayerMax, NeuronMax, NeuronRMS, NoScaling
 from streamhebb.spec import build, load
@@ -70,6 +77,7 @@ __all__ = [
     "Positive",
     "PriorBias",
     "RLSReadout",
+    "RankedHardWTA",
     "RankedSoftWTA",
     "ReLU",
     "RePU",
@@ -79,6 +87,7 @@ __all__ = [
     "ShareWTA",
     "Sigmoid",
     "SoftHebb",
+    "SoftHebbReadout",
     "SoftWTA",
     "Softmax",
     "SoftmaxReadout",

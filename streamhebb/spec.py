@@ -54,6 +54,7 @@ FAMILIES: dict[str, tuple[type, ...]] = {
     "competition": (
         competition.HardWTA,
         competition.Independent,
+        competition.RankedHardWTA,
         competition.RankedSoftWTA,
         competition.ShareWTA,
         competition.SoftWTA,
@@ -65,7 +66,7 @@ FAMILIES: dict[str, tuple[type, ...]] = {
     "layer": tuple(
         getattr(layers, name) for name in layers.__all__ if name not in ("Layer", "PlasticLayer")
     ),
-    "readout": (readouts.RLSReadout, readouts.SoftmaxReadout),
+    "readout": (readouts.RLSReadout, readouts.SoftHebbReadout, readouts.SoftmaxReadout),
 }
 
 

@@ -37,7 +37,7 @@ LAYERS: list[tuple[sh.Layer, tuple[int, ...]]] = [
 RULES = [sh.Hebb(), sh.Oja(), sh.SoftHebb(), sh.Delta(), sh.Delta(0.1)]
 COMPETITIONS = [
     sh.Independent(), sh.Independent("repu"), sh.SoftWTA(), sh.SoftWTA(anti_hebbian=True),
-    sh.RankedSoftWTA(), sh.ShareWTA(), sh.ShareWTA("sigmoid"), sh.HardWTA(),
+    sh.RankedSoftWTA(), sh.RankedHardWTA(), sh.ShareWTA(), sh.ShareWTA("sigmoid"), sh.HardWTA(),
 ]  # fmt: skip
 SCALINGS = [sh.NoScaling(), sh.LayerMax(), sh.NeuronRMS(), sh.NeuronMax()]
 RATES = [
@@ -52,7 +52,7 @@ PARTS = {
 # Public names that are neither a layer nor a part of one.
 OTHERS = {
     "Activity", "Layer", "LocalUpdate", "Outer", "PlasticLayer", "Readout", "RLSReadout", "Sample",
-    "SoftmaxReadout", "StepResult", "StreamNet", "build", "load",
+    "SoftHebbReadout", "SoftmaxReadout", "StepResult", "StreamNet", "build", "load",
 }  # fmt: skip
 
 
