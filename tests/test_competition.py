@@ -30,10 +30,7 @@ COMPETITIONS: list[tuple[Any, Callable[[list[float]], list[float]]]] = [
         for k in (1, 2, 3)
         for s in (True, False)
     ),
-    *(
-        (sh.RankedHardWTA(k, 0.4), lambda u, k=k: oracles.hard_ranked(u, k, 0.4))
-        for k in (2, 3)
-    ),
+    *((sh.RankedHardWTA(k, 0.4), lambda u, k=k: oracles.hard_ranked(u, k, 0.4)) for k in (2, 3)),
 ]
 each = pytest.mark.parametrize("competition", [c for c, _ in COMPETITIONS], ids=repr)
 

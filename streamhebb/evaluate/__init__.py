@@ -1,10 +1,10 @@
 """How well a net does: in the stream, in phases over a whole set, and by a probe."""
 
 from streamhebb.evaluate.neuron_labels import NeuronLabels
-from streamhebb.evaluate.phases import Phase, plan_phases, split_blocks, train_phases
+from streamhebb.evaluate.phase import Phase, PhaseEpoch
+from streamhebb.evaluate.phases import plan_phases, split_blocks, train_phases
 from streamhebb.evaluate.prequential import Prequential, iter_prequential
 from streamhebb.evaluate.probe import EpochResult, ProbeResult, linear_probe
-from streamhebb.evaluate.trainer import PhaseEpoch
 
 __all__ = [
     "EpochResult",

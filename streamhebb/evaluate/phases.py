@@ -9,72 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from streamhebb.errors import ConfigError
-from streamhebb.evaluate.trainer import PhaseEpoch, Trainer
+from streamhebb.evaluate.phase import Phase, PhaseEpoch
+from streamhebb.evaluate.trainer import Trainer
 from streamhebb.net import StreamNet
 from streamhebb.parts import require, require_choice
 
 MODES = ("successive", "consecutive", "simultaneous")
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """One stretch of training: which blocks learn, and how long.
-
-    Args:
-        blocks: numbers of the blocks that learn, counted from 0; all others are frozen, running
-            statistics included. Left empty, [`plan_phases`][streamhebb.evaluate.phases.plan_phases]
-            fills it in.
-        epochs: passes over the data.
-        batch_size: samples a change of the weights; the last mini-batch may be smaller.
-        lr: rate of a readout that has an ``lr``, and of Adam for layers that have parameters;
-            ``None`` is the readout's own, or 0.001.
-        halving: which epochs halve it: ``"full"``, ``"demo"`` or ``"none"``; see
-            [`halving_epochs`][streamhebb.evaluate.schedule.halving_epochs].
-        dropout: share of the readout's features set to 0 while it learns.
-        stretch: begin anew, and stretch over this phase, the schedules of Hebbian rates that run
-            out (``LinearDecay``, ``ExponentialDecay``), whatever their ``steps``.
-        shuffle: a new order every epoch; ``False`` keeps that of the data.
-        seed: of order and dropout. Phases of one seed see the same order, as published.
-
-    Raises:
-        ConfigError: for a setting out of its range.
-
-    Example:
-        >>> Phase((0, 1), epochs=2, batch_size=10).blocks
-        (0, 1)
-    """
-
-    blocks: tuple[int, ...] = ()
-    epochs: int = 1
-    batch_size: int = 64
-    lr: float | None = None
-    halving: str = "full"
-    dropout: float = 0.0
-    stretch: bool = True
-    shuffle: bool = True
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "blocks", tuple(self.blocks))
-        for number in self.blocks:
-            require("Phase", "blocks", number, at_least=0, whole=True)
-        if len(set(self.blocks)) != len(self.blocks):
-            raise ConfigError(f"Phase: blocks={self.blocks} names a block twice")
-        for name in ("epochs", "batch_size"):
-            require("Phase", name, getattr(self, name), at_least=1, whole=True)
-        require("Phase", "seed", self.seed, at_least=0, whole=True)
-        if self.lr is not None:
-            require("Phase", "lr", self.lr, at_least=0)
-        require_choice("Phase", "halving", self.halving, ("full", "demo", "none"))
-        require("Phase", "dropout", self.dropout, at_least=0, at_most=1 - 1e-6)
-        for name in ("stretch", "shuffle"):
-            require_choice("Phase", name, getattr(self, name), (True, False))
 
 
 def split_blocks(net: StreamNet) -> tuple[range, ...]:
@@ -88,13 +33,13 @@ def split_blocks(net: StreamNet) -> tuple[range, ...]:
         (range(0, 3), range(3, 4))
     """
     starts, weighty = [0], False
-    layers = net._layers
+    layers = list(net.layers)
     for position, layer in enumerate(layers):
-        graded = any(True for _ in layer.parameters())
+        graded = _graded(net, position)
         if weighty and (layer.learns or graded):
             starts.append(position)
             weighty = False
-        weighty = weighty or layer.plastic or graded
+        weighty = weighty or bool(layer.plastic) or graded
     return tuple(range(a, b) for a, b in zip(starts, [*starts[1:], len(layers)], strict=True))
 
 
@@ -231,10 +176,7 @@ def train_phases(
         trainer.check(phase)
     reports: list[PhaseEpoch] = []
     for number, phase in enumerate(plan):
-        for report in trainer.run(number, phase, report_every):
-            reports.append(report)
-            if on_epoch is not None:
-                on_epoch(report)
+        reports += trainer.run(number, phase, report_every, on_epoch or (lambda report: None))
     return tuple(reports)
 
 

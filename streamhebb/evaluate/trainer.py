@@ -6,8 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +16,7 @@ from streamhebb import inputs
 from streamhebb.errors import ConfigError, DivergedError, LabelError, NonFiniteError
 from streamhebb.estimator import as_array
 from streamhebb.evaluate.neuron_labels import NeuronLabels
+from streamhebb.evaluate.phase import Phase, PhaseEpoch
 from streamhebb.evaluate.schedule import halving_rate
 from streamhebb.layers import Dense, Layer, PlasticLayer
 from streamhebb.net import StreamNet
@@ -26,74 +26,18 @@ CHUNK = 500  # samples that are measured together
 NEAR = {True: 0.005, False: 0.01}  # published: a radius this close to 1 has converged; dense, conv
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseEpoch:
-    """One reported epoch of a phase.
-
-    Args:
-        phase: which phase, counted from 0.
-        epoch: which epoch of it, counted from 1.
-        train_accuracy: with a readout or gradients in the phase, of the predictions made while
-            training; without, if the last Hebbian layer of the phase is dense, of neurons that were
-            labelled on the training set after the epoch, see
-            [`NeuronLabels`][streamhebb.evaluate.neuron_labels.NeuronLabels]. Else ``None``.
-        test_accuracy: of the test set after the epoch, by the readout or by these labels.
-        train_loss: mean cross-entropy while training, if labels were learned.
-        test_loss: mean cross-entropy of the test set, if labels were learned.
-        convergence: mean distance from 1 of the radii, of every Hebbian layer of the net, the
-            readout too if it is Hebbian.
-        converged: how many radii of each are within 0.01 of 1 (dense layers: 0.005).
-        rates: mean rate of each.
-        seconds: since the phase began.
-    """
-
-    phase: int
-    epoch: int
-    train_accuracy: float | None
-    test_accuracy: float | None
-    train_loss: float | None
-    test_loss: float | None
-    convergence: tuple[float, ...]
-    converged: tuple[int, ...]
-    rates: tuple[float, ...]
-    seconds: float
-
-
-class Plan(Protocol):
-    """What is read of a phase; see [`Phase`][streamhebb.evaluate.phases.Phase]."""
-
-    @property
-    def blocks(self) -> tuple[int, ...]: ...  # noqa: D102
-    @property
-    def epochs(self) -> int: ...  # noqa: D102
-    @property
-    def batch_size(self) -> int: ...  # noqa: D102
-    @property
-    def lr(self) -> float | None: ...  # noqa: D102
-    @property
-    def halving(self) -> str: ...  # noqa: D102
-    @property
-    def dropout(self) -> float: ...  # noqa: D102
-    @property
-    def stretch(self) -> bool: ...  # noqa: D102
-    @property
-    def shuffle(self) -> bool: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
-
-
 class _Set:
     """Inputs and labels, checked; ``rows`` numbers the labels once classes are known."""
 
     def __init__(self, net: StreamNet, pair: Any, name: str) -> None:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise ConfigError(f"train_phases: {name} is a {type(pair).__name__}; give (X, y)")
-        x = torch.as_tensor(as_array(pair[0]))
-        with torch.no_grad():
-            net.respond(x[:1])  # refuses what does not fit, and fixes the net's input shape
-        if not inputs.all_finite(x):
+        device, dtype = net._place
+        x = inputs.to_tensor(as_array(pair[0]), device)
+        if not x.ndim or not inputs.all_finite(x):
             raise NonFiniteError(f"train_phases: the inputs of {name} hold NaN or infinite values")
-        self.x = x.to(next(v.dtype for v in net.buffers() if v.is_floating_point()))
+        net.respond(x[:1])  # refuses what does not fit, and fixes the net's input shape
+        self.x = x.to(dtype)
         self.y = inputs.targets(pair[1], len(x), False)
         self.told = any(label is not None for label in self.y)
         self.name = name
@@ -138,18 +82,18 @@ class Trainer:
 
     # -- what a phase is about -----------------------------------------------------------------
 
-    def _active(self, phase: Plan) -> list[int]:
+    def _active(self, phase: Phase) -> list[int]:
         """Positions of the layers that learn."""
         return [i for n in sorted(phase.blocks) if n < len(self.blocks) for i in self.blocks[n]]
 
-    def _reads(self, phase: Plan) -> bool:
+    def _reads(self, phase: Phase) -> bool:
         return len(self.blocks) in phase.blocks
 
-    def _graded(self, phase: Plan) -> list[Any]:
+    def _graded(self, phase: Phase) -> list[Any]:
         """Parameters that follow a gradient in this phase."""
         return [p for i in self._active(phase) for p in self.layers[i].parameters()]
 
-    def check(self, phase: Plan) -> None:
+    def check(self, phase: Phase) -> None:
         """Refuse a phase in which nothing can learn, or that lacks labels.
 
         Raises:
@@ -174,21 +118,24 @@ class Trainer:
 
     # -- the phase -----------------------------------------------------------------------------
 
-    def run(self, number: int, phase: Plan, report_every: int) -> Iterator[PhaseEpoch]:
-        """Train; yields a report after epochs 1, multiples of ``report_every``, and the last."""
-        start = time.perf_counter()
-        with self._stretched(phase), self._own_rate() as readout_lr:
+    def run(
+        self, number: int, phase: Phase, report_every: int, on_epoch: Callable[[PhaseEpoch], object]
+    ) -> list[PhaseEpoch]:
+        """Train, and report after epochs 1, multiples of ``report_every``, and the last."""
+        start, reports = time.perf_counter(), list[PhaseEpoch]()
+        with torch.no_grad(), self._stretched(phase), self._own_rate() as readout_lr:
             work = _Work(self, phase, readout_lr)
             for epoch in range(phase.epochs):
                 loss, accuracy = work.epoch(epoch)
                 self._check_finite(number, epoch)
                 done = epoch + 1
-                if epoch and done % report_every and done != phase.epochs:
-                    continue
-                yield self._report(work, number, done, loss, accuracy, start)
+                if not epoch or done % report_every == 0 or done == phase.epochs:
+                    reports.append(self._report(work, number, done, loss, accuracy, start))
+                    on_epoch(reports[-1])
+        return reports
 
     @contextmanager
-    def _stretched(self, phase: Plan) -> Iterator[None]:
+    def _stretched(self, phase: Phase) -> Iterator[None]:
         """Stretch the schedules of rates over the phase, and put them back afterwards."""
         parts: list[Any] = [self.layers[i] for i in self._active(phase)]
         parts += [self.net.readout] if self._reads(phase) else []
@@ -227,7 +174,6 @@ class Trainer:
 
     # -- measures ------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def _report(
         self,
         work: _Work,
@@ -240,8 +186,8 @@ class Trainer:
         test_loss = test_accuracy = None
         if loss is None:
             accuracy, test_accuracy = self._label_neurons(work)
-        elif self.test is not None:
-            test_loss, test_accuracy = work.measure()
+        elif work.test is not None:
+            test_loss, test_accuracy = work.measure(work.test)
         hebbian: list[Any] = [layer for layer in self.layers if isinstance(layer, PlasticLayer)]
         if hasattr(self.net.readout, "radius"):
             hebbian.append(self.net.readout)
@@ -281,7 +227,7 @@ class Trainer:
 class _Work:
     """One phase at work: inputs past the frozen part, optimiser, chance."""
 
-    def __init__(self, trainer: Trainer, phase: Plan, readout_lr: float | None) -> None:
+    def __init__(self, trainer: Trainer, phase: Phase, readout_lr: float | None) -> None:
         self.phase = phase
         self.layers = trainer.layers
         self.net = trainer.net
@@ -292,7 +238,8 @@ class _Work:
         parameters = trainer._graded(phase)
         self.readout_lr = readout_lr
         self.labels = trainer.train.y
-        self.start = min(self.active, default=len(self.layers)) if self.augment is None else 0
+        # Augmented inputs differ from epoch to epoch: nothing can be computed once.
+        self.start = 0 if self.augment else min(self.active, default=len(self.layers))
         self.taught = self.reads or bool(parameters)
         self.stop = len(self.layers) if self.taught else max(self.active) + 1
         self.train = self._past(trainer.train.x)
@@ -317,7 +264,6 @@ class _Work:
             return lr
         return halving_rate(lr, epoch, self.phase.epochs, self.phase.halving)
 
-    @torch.no_grad()
     def _past(self, x: Tensor) -> Tensor:
         """What reaches the first layer that learns; the layers before are frozen."""
         if not self.start:
@@ -343,7 +289,7 @@ class _Work:
         order = torch.arange(count)
         if self.phase.shuffle:
             order = torch.randperm(count, generator=self.order)
-        loss, right, told = 0.0, 0, 0
+        loss, right, told = 0.0, 0, 0  # of predictions made before each change
         for part in order.split(self.phase.batch_size):
             scores = self._batch(part)
             self.net.counts["samples"] += len(part)
@@ -362,9 +308,9 @@ class _Work:
             x = self.augment(x)
         labels = [self.labels[i] for i in part.tolist()]
         seen: list[tuple[Layer, Any]] = []
-        scores = told = None
+        scores: Tensor | None = None
         with torch.set_grad_enabled(self.adam is not None):
-            for i in range(self.start if self.augment is None else 0, self.stop):
+            for i in range(self.start, self.stop):
                 layer = self.layers[i]
                 if i in self.active and layer.learns:
                     x, kept = layer.observe(x)
@@ -373,18 +319,18 @@ class _Work:
                     x = layer.respond(x)
             if self.taught:
                 x = self._drop(x)
-                scores, told = self.readout.observe(x)
+                scores = self.readout.respond(x)
             if self.adam is not None and scores is not None:
                 self.adam.zero_grad()
                 loss = F.cross_entropy(scores, self.rows[part.to(self.rows.device)])
                 loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
-        with torch.no_grad():
-            for layer, kept in seen:
-                layer.learn(kept)
-            if self.reads:
-                self.readout.learn(type(told)(*(v.detach() for v in told)), labels)
-            if self.adam is not None:
-                self.adam.step()
+        told = self.readout.observe(x.detach())[1] if self.reads else None
+        for layer, kept in seen:
+            layer.learn(kept)
+        if told is not None:
+            self.readout.learn(told, labels)
+        if self.adam is not None:
+            self.adam.step()
         return None if scores is None else scores.detach()
 
     def _drop(self, x: Tensor) -> Tensor:
@@ -400,13 +346,11 @@ class _Work:
         parts = x.split(CHUNK)
         return torch.cat([self._through(part, self.start, position + 1) for part in parts])
 
-    def measure(self) -> tuple[float, float]:
+    def measure(self, test: Tensor) -> tuple[float, float]:
         """Mean loss and accuracy of the test set, by the readout."""
         loss, right = 0.0, 0
         told = int((self.test_rows >= 0).sum())
-        assert self.test is not None
-        pairs = zip(self.test.split(CHUNK), self.test_rows.split(CHUNK), strict=True)
-        for x, rows in pairs:
+        for x, rows in zip(test.split(CHUNK), self.test_rows.split(CHUNK), strict=True):
             scores = self.readout.respond(self._through(x, self.start, len(self.layers)))
             loss += float(F.cross_entropy(scores, rows, reduction="sum"))
             right += int((scores.argmax(1) == rows).sum())
