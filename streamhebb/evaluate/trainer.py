@@ -232,27 +232,27 @@ class _Work:
         self.layers = trainer.layers
         self.net = trainer.net
         self.augment = trainer.augment
-        self.readout: Any = self.net.readout
         self.reads = trainer._reads(phase)
         self.active = set(trainer._active(phase))
         parameters = trainer._graded(phase)
+        self.readout: Any = trainer.net.readout
         self.readout_lr = readout_lr
         self.labels = trainer.train.y
         # Augmented inputs differ from epoch to epoch: nothing can be computed once.
         self.start = 0 if self.augment else min(self.active, default=len(self.layers))
         self.taught = self.reads or bool(parameters)
         self.stop = len(self.layers) if self.taught else max(self.active) + 1
-        self.train = self._past(trainer.train.x)
+        self.train: Tensor = self._past(trainer.train.x)
         self.test = None if trainer.test is None else self._past(trainer.test.x)
         self.adam: Any = None
         if parameters:
             self.adam = torch.optim.Adam(parameters, lr=self._lr(0))
         self.rows = self.test_rows = torch.zeros(0)
         if self.taught:
-            self.readout.add_classes(label for label in self.labels if label is not None)
-            self.rows = trainer.train.rows(self.readout.labels)
+            self.net.add_classes(label for label in self.labels if label is not None)
+            self.rows = trainer.train.rows(self.net.labels)
             if trainer.test is not None:
-                self.test_rows = trainer.test.rows(self.readout.labels)
+                self.test_rows = trainer.test.rows(self.net.labels)
         self.order = torch.Generator().manual_seed(phase.seed)
         self.chance = torch.Generator(self.train.device).manual_seed(phase.seed)
 
@@ -268,7 +268,7 @@ class _Work:
         """What reaches the first layer that learns; the layers before are frozen."""
         if not self.start:
             return x
-        return torch.cat([self._through(part, 0, self.start) for part in x.split(CHUNK)])
+        return torch.cat([self._through(part, 0, self.start) for part in torch.split(x, CHUNK)])
 
     def _through(self, x: Tensor, start: int, stop: int) -> Tensor:
         for layer in self.layers[start:stop]:
@@ -290,7 +290,7 @@ class _Work:
         if self.phase.shuffle:
             order = torch.randperm(count, generator=self.order)
         loss, right, told = 0.0, 0, 0  # of predictions made before each change
-        for part in order.split(self.phase.batch_size):
+        for part in torch.split(order, self.phase.batch_size):
             scores = self._batch(part)
             self.net.counts["samples"] += len(part)
             self.net.counts["learned"] += len(part)
@@ -343,14 +343,16 @@ class _Work:
 
     def drive(self, x: Tensor, position: int) -> Tensor:
         """Drive of one layer for a whole set, as kept past the frozen part."""
-        parts = x.split(CHUNK)
+        parts = torch.split(x, CHUNK)
         return torch.cat([self._through(part, self.start, position + 1) for part in parts])
 
     def measure(self, test: Tensor) -> tuple[float, float]:
         """Mean loss and accuracy of the test set, by the readout."""
         loss, right = 0.0, 0
         told = int((self.test_rows >= 0).sum())
-        for x, rows in zip(test.split(CHUNK), self.test_rows.split(CHUNK), strict=True):
+        for x, rows in zip(
+            torch.split(test, CHUNK), torch.split(self.test_rows, CHUNK), strict=True
+        ):
             scores = self.readout.respond(self._through(x, self.start, len(self.layers)))
             loss += float(F.cross_entropy(scores, rows, reduction="sum"))
             right += int((scores.argmax(1) == rows).sum())

@@ -8,7 +8,7 @@ import torch
 from streamhebb.errors import SourceError
 from streamhebb.readouts import SoftHebbReadout
 from streamhebb.scaling import LayerMax
-from streamhebb.verify.cases import Case
+from streamhebb.verify.cases import Array, Case
 from streamhebb.verify.compare import Comparison, plain, rate_slack
 from streamhebb.verify.layers import STEPS, check_converged
 from streamhebb.verify.settings import TAUGHT, Settings
@@ -70,5 +70,5 @@ def replay_taught(case: Case, comparison: Comparison) -> None:
     check_converged(case, comparison, apart, 0.005)
 
 
-def _slack(readout: SoftHebbReadout) -> object:
+def _slack(readout: SoftHebbReadout) -> Array | float:
     return rate_slack(readout.rate, readout.radius())
