@@ -114,7 +114,7 @@ class _Run:
         y_test = case.shaped("y_test", (len(x_test),))
         comparison.used("x", "y", "x_test", "y_test")
         self.case = case
-        self.batch = x.shape[1]
+        self.batch = int(x.shape[1])
         self.train = _pair(comparison, x.reshape(-1, *x.shape[2:]), y.reshape(-1))
         self.test = _pair(comparison, x_test, y_test)
         layers, self.parts, readout = _build(case, comparison, tuple(x.shape[2:]))
