@@ -149,8 +149,9 @@ def test_a_dense_net_one_sample_at_a_time_is_the_stream_itself() -> None:
 
 
 def test_the_readout_follows_torchs_adam_with_published_halvings() -> None:
-    net, (x, y) = conv_net(), data()
-    linear = torch.nn.Linear(5, 3)
+    net, (x, y) = conv_net().double(), data()
+    x = x.double()
+    linear = torch.nn.Linear(5, 3, dtype=torch.float64)
     torch.nn.init.zeros_(linear.weight)
     torch.nn.init.zeros_(linear.bias)
     adam = torch.optim.Adam(linear.parameters(), lr=0.02)
@@ -168,10 +169,10 @@ def test_the_readout_follows_torchs_adam_with_published_halvings() -> None:
         losses.append(total / len(x))
     phase = Phase((2,), epochs=20, batch_size=5, lr=0.02, shuffle=False)
     reports = train_phases(net, phase, (x, y), (x, y))
-    torch.testing.assert_close(net.readout.weight, linear.weight.detach(), rtol=1e-3, atol=1e-4)
-    assert [r.train_loss for r in reports] == pytest.approx(losses, rel=1e-4)
+    torch.testing.assert_close(net.readout.weight, linear.weight.detach(), rtol=1e-6, atol=1e-6)
+    assert [r.train_loss for r in reports] == pytest.approx(losses, rel=1e-6)
     scores = linear(features).detach()
-    assert reports[-1].test_loss == pytest.approx(float(F.cross_entropy(scores, target)), rel=1e-3)
+    assert reports[-1].test_loss == pytest.approx(float(F.cross_entropy(scores, target)), rel=1e-6)
     assert reports[-1].test_accuracy == net.score(x, y)
     assert net.readout.lr == 0.01, "the readout's own rate is put back"
 
