@@ -3,7 +3,14 @@
 from river.base import Classifier as _RiverClassifier
 
 from streamhebb.bias import PriorBias
-from streamhebb.competition import HardWTA, Independent, RankedSoftWTA, ShareWTA, SoftWTA
+from streamhebb.competition import (
+    HardWTA,
+    Independent,
+    RankedHardWTA,
+    RankedSoftWTA,
+    ShareWTA,
+    SoftWTA,
+)
 from streamhebb.constraints import Clip, SynapticScaling
 from streamhebb.eligibility import Eligibility
 from streamhebb.homeostasis import AdaptiveThreshold
@@ -35,17 +42,8 @@ from streamhebb.layers import (
 )
 from streamhebb.net import StreamNet
 from streamhebb.rates import ConstantRate, ExponentialDecay, LinearDecay, NormRate
-from streamhebb.readouts import Readout, RLSReadout, SoftmaxReadout
-from streamhebb.rules import (
-    STDP,
-    Delta,
-    EProp,
-    Hebb,
-    Oja,
-    PostSTDP,
-    SoftHebb,
-    TripletSTDP,
-)
+from streamhebb.readouts import Readout, RLSReadout, SoftHebbReadout, SoftmaxReadout
+from streamhebb.rules import STDP, Delta, EProp, Hebb, Oja, PostSTDP, SoftHebb, TripletSTDP
 from streamhebb.scaling import LayerMax, NeuronMax, NeuronRMS, NoScaling
 from streamhebb.spec import build, load
 from streamhebb.values import Activity, LocalUpdate, Outer, Sample, StepResult
@@ -95,6 +93,7 @@ __all__ = [
     "PostSTDP",
     "PriorBias",
     "RLSReadout",
+    "RankedHardWTA",
     "RankedSoftWTA",
     "ReLU",
     "RePU",
@@ -104,6 +103,7 @@ __all__ = [
     "ShareWTA",
     "Sigmoid",
     "SoftHebb",
+    "SoftHebbReadout",
     "SoftWTA",
     "Softmax",
     "SoftmaxReadout",

@@ -48,6 +48,19 @@ def _reverse_losers(share: Tensor, drive: Tensor) -> Tensor:
     return share.neg_().scatter_(-1, winner, won)
 
 
+def _ranked(owner: str, drive: Tensor, rank: int) -> Tensor:
+    """Index of the neuron of a rank counted from 1, shape ``(..., 1)``."""
+    if rank > drive.shape[-1]:
+        raise ConfigError(
+            f"{owner}: rank={rank} is not allowed with {drive.shape[-1]} neurons that compete; it "
+            f"must be at most {drive.shape[-1]}"
+        )
+    # A stable sort, not topk: of equals the first ranks higher, on every device. Equals are
+    # common where a pre-triangle has set half of the drives to 0.
+    order = drive.argsort(dim=-1, descending=True, stable=True)
+    return order[..., rank - 1 : rank]
+
+
 @dataclass(frozen=True)
 class Independent:
     """No competition: each neuron's factor is a function of its own drive.
@@ -129,16 +142,8 @@ class RankedSoftWTA:
 
     def __call__(self, drive: Tensor) -> Tensor:
         """Return shares with the ranked neuron's reversed."""
-        if self.rank > drive.shape[-1]:
-            raise ConfigError(
-                f"RankedSoftWTA: rank={self.rank} is not allowed with {drive.shape[-1]} neurons "
-                f"that compete; it must be at most {drive.shape[-1]}"
-            )
+        ranked = _ranked("RankedSoftWTA", drive, self.rank)
         share = torch.softmax(drive * self.t, -1)
-        # A stable sort, not topk: of equals the first ranks higher, on every device. Equals are
-        # common where a pre-triangle has set half of the drives to 0.
-        order = drive.argsort(dim=-1, descending=True, stable=True)
-        ranked = order[..., self.rank - 1 : self.rank]
         against = share.gather(-1, ranked) if self.scaled else torch.ones_like(share[..., :1])
         return share.scatter_(-1, ranked, -self.delta * against)
 
@@ -181,3 +186,52 @@ class HardWTA:
     def __call__(self, drive: Tensor) -> Tensor:
         """Return a one-hot of the winner."""
         return torch.zeros_like(drive).scatter_(-1, drive.argmax(-1, keepdim=True), 1.0)
+
+
+@dataclass(frozen=True)
+class RankedHardWTA:
+    r"""Krotov and Hopfield's competition: the winner learns, the neuron ranked ``rank`` unlearns.
+
+    $$y_j = \begin{cases} 1 & j = \arg\max u \\ -\delta & j \text{ has rank } k \\
+      0 & \text{else} \end{cases}$$
+
+    With the rule [`SoftHebb`][streamhebb.rules.softhebb.SoftHebb] and the layer's ``norm_p`` as
+    their $p$ this *is* the Krotov-Hopfield rule, of radius 1:
+
+    $$\Delta w_{ji} = y_j\,(x_i - u_j\, w_{ji}), \qquad
+      u_j = \sum_i sign(w_{ji})\,|w_{ji}|^{p-1}\, x_i$$
+
+    They divide a mini-batch's change by its largest entry, as
+    [`LayerMax`][streamhebb.scaling.LayerMax] does. A rank of 1 would let the winner learn and
+    unlearn at once (the published code makes $1 - \delta$ of it in a convolution and $-\delta$ in
+    a dense layer), so it is refused: use [`HardWTA`][streamhebb.competition.HardWTA].
+
+    Args:
+        rank: $k \ge 2$, counted from 1 by descending drive; of equals the first ranks higher.
+        delta: $\delta \ge 0$, strength of the anti-Hebbian part. The published code takes 0.1 in
+            dense layers and 2 in convolutions.
+
+    Raises:
+        ConfigError: if fewer than ``rank`` neurons compete.
+
+    Example:
+        >>> import torch
+        >>> RankedHardWTA(rank=2, delta=0.4)(torch.tensor([[0.5, 3.0, 2.0]]))
+        tensor([[ 0.0000,  1.0000, -0.4000]])
+
+    Reference:
+        D. Krotov, J. Hopfield, Unsupervised learning by competing hidden units, PNAS 116, 7723,
+        2019. https://doi.org/10.1073/pnas.1820458116
+    """
+
+    rank: int = 3
+    delta: float = 0.1
+
+    def __post_init__(self) -> None:
+        require("RankedHardWTA", "rank", self.rank, at_least=2, whole=True)
+        require("RankedHardWTA", "delta", self.delta, at_least=0)
+
+    def __call__(self, drive: Tensor) -> Tensor:
+        """Return 1 for the winner, ``-delta`` for the ranked neuron, else 0."""
+        ranked = _ranked("RankedHardWTA", drive, self.rank)
+        return HardWTA()(drive).scatter_(-1, ranked, -self.delta)

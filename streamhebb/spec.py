@@ -26,6 +26,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, Literal, Union, get_args
 
 import yaml
@@ -54,19 +55,18 @@ from streamhebb.values import Label, Shape
 
 MAX_FILE = 1 << 20  # bytes; a net file is a page of text
 
+
+def _public(package: ModuleType, *others: str) -> tuple[type, ...]:
+    """The classes that a package lists, less those that are no parts."""
+    return tuple(getattr(package, name) for name in package.__all__ if name not in others)
+
+
 FAMILIES: dict[str, tuple[type, ...]] = {
-    "rule": (
-        rules.EProp,
-        rules.Hebb,
-        rules.Oja,
-        rules.PostSTDP,
-        rules.SoftHebb,
-        rules.STDP,
-        rules.TripletSTDP,
-    ),
+    "rule": _public(rules, "PlasticityRule", "Delta"),
     "competition": (
         competition.HardWTA,
         competition.Independent,
+        competition.RankedHardWTA,
         competition.RankedSoftWTA,
         competition.ShareWTA,
         competition.SoftWTA,
@@ -78,17 +78,11 @@ FAMILIES: dict[str, tuple[type, ...]] = {
     "threshold": (homeostasis.AdaptiveThreshold,),
     "lateral": (lateral.Lateral,),
     "eligibility": (eligibility.Eligibility,),
-    "neuron": (),
+    "neuron": _public(neurons, "Neuron"),
     "constraint": (constraints.Clip, constraints.SynapticScaling),
-    "layer": tuple(
-        getattr(layers, name)
-        for name in layers.__all__
-        if name not in ("Layer", "Parts", "PlasticLayer")
-    ),
-    "inner layer": (),
-    "readout": (readouts.RLSReadout, readouts.SoftmaxReadout),
+    "layer": _public(layers, "Layer", "Parts", "PlasticLayer"),
+    "readout": _public(readouts, "Features", "Readout"),
 }
-
 
 # A layer inside a layer: any but those that hold one.
 FAMILIES["inner layer"] = tuple(

@@ -128,6 +128,13 @@ def hard(u: Vector) -> Vector:
     return [1.0 if j == winner else 0.0 for j in range(len(u))]
 
 
+def hard_ranked(u: Vector, rank: int, delta: float) -> Vector:
+    """Krotov, Hopfield 2019: g = 1 for the winner, -delta for the unit of rank k, else 0."""
+    y = hard(u)
+    y[ranked(u, rank)] = -delta
+    return y
+
+
 # ---- rules: the summed change of one group of neurons ----------------------------------------
 
 
@@ -158,6 +165,29 @@ def softhebb(x: Matrix, y: Matrix, u: Matrix, w: Matrix) -> Matrix:
         for j in range(len(w)):
             for i in range(len(w[0])):
                 dw[j][i] += y[n][j] * (x[n][i] - u[n][j] * w[j][i])
+    return dw
+
+
+def krotov_hopfield(
+    x: Matrix, w: Matrix, p: float, rank: int, delta: float, r: float = 1.0
+) -> Matrix:
+    """Krotov, Hopfield 2019, eq. 3: dw_ji = g(j) (R^p v_i - <w_j, v> w_ji).
+
+    <a, b>_j = sum_i |w_ji|^(p-2) a_i b_i is their inner product, and g ranks the units by <w_j, v>.
+    """
+    dw = zeros(len(w), len(w[0]))
+    for v in x:
+        inputs = []
+        for row in w:
+            total = 0.0
+            for weight, value in zip(row, v, strict=True):
+                if weight:  # 0^(p-2) 0 is 0 for p > 1
+                    total += abs(weight) ** (p - 2) * weight * value
+            inputs.append(total)
+        g = hard_ranked(inputs, rank, delta)
+        for j, row in enumerate(w):
+            for i, weight in enumerate(row):
+                dw[j][i] += g[j] * (r**p * v[i] - inputs[j] * weight)
     return dw
 
 

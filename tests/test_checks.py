@@ -44,7 +44,7 @@ RULES = [
 ]  # fmt: skip
 COMPETITIONS = [
     sh.Independent(), sh.Independent("repu"), sh.SoftWTA(), sh.SoftWTA(anti_hebbian=True),
-    sh.RankedSoftWTA(), sh.ShareWTA(), sh.ShareWTA("sigmoid"), sh.HardWTA(),
+    sh.RankedSoftWTA(), sh.RankedHardWTA(), sh.ShareWTA(), sh.ShareWTA("sigmoid"), sh.HardWTA(),
 ]  # fmt: skip
 SCALINGS = [sh.NoScaling(), sh.LayerMax(), sh.NeuronRMS(), sh.NeuronMax()]
 RATES = [
@@ -65,7 +65,7 @@ PARTS = {
 OTHERS = {
     "EProp",  # needs a neuron
     "Activity", "Layer", "LocalUpdate", "Outer", "PlasticLayer", "Readout", "RLSReadout", "Sample",
-    "SoftmaxReadout", "StepResult", "StreamNet", "build", "load",
+    "SoftHebbReadout", "SoftmaxReadout", "StepResult", "StreamNet", "build", "load",
 }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ COMPETITIONS: list[tuple[Any, Callable[[list[float]], list[float]]]] = [
         for k in (1, 2, 3)
         for s in (True, False)
     ),
+    *((sh.RankedHardWTA(k, 0.4), lambda u, k=k: oracles.hard_ranked(u, k, 0.4)) for k in (2, 3)),
 ]
 each = pytest.mark.parametrize("competition", [c for c, _ in COMPETITIONS], ids=repr)
 
@@ -105,11 +106,36 @@ def test_of_equals_the_first_ranks_higher(rank: int) -> None:
     # topk breaks such ties in an order of its own, and another one on another device.
     y = sh.RankedSoftWTA(rank=rank, delta=9.0, scaled=False)(torch.zeros(1, 50))
     assert int(y.argmin()) == rank - 1
+    if rank > 1:
+        y = sh.RankedHardWTA(rank=rank)(torch.zeros(1, 50))
+        assert (int(y.argmin()), int(y.argmax())) == (rank - 1, 0)
 
 
-def test_a_rank_beyond_the_neurons_is_refused() -> None:
+@pytest.mark.parametrize("kind", [sh.RankedSoftWTA, sh.RankedHardWTA])
+def test_a_rank_beyond_the_neurons_is_refused(kind: Any) -> None:
     with pytest.raises(ConfigError, match=r"rank=3 is not allowed with 2 neurons.*at most 2"):
-        sh.RankedSoftWTA(rank=3)(torch.zeros(1, 2))
+        kind(rank=3)(torch.zeros(1, 2))
+    with pytest.raises(ConfigError, match=rf"{kind.__name__}: rank=3 is not allowed"):
+        sh.Dense(4, 2, competition=kind(rank=3))
+
+
+@pytest.mark.parametrize("p", [2.0, 3.0, 2.5])
+@given(
+    x=st.lists(st.lists(st.floats(-2, 2), min_size=4, max_size=4), min_size=1, max_size=3),
+    seed=st.integers(0, 999),
+)
+def test_with_softhebb_it_is_the_rule_of_krotov_and_hopfield(
+    x: list[list[float]], seed: int, p: float
+) -> None:
+    layer = sh.Dense(
+        4, 5, rule=sh.SoftHebb(), competition=sh.RankedHardWTA(2, 0.4), norm_p=p, rate=1.0,
+        scaling=sh.NoScaling(),
+    ).double()  # fmt: skip
+    w = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    layer.set_weight(w)
+    layer.learn(layer.observe(double(x))[1])
+    wanted = double(oracles.krotov_hopfield(x, w.tolist(), p, 2, 0.4))
+    torch.testing.assert_close(layer.weight - w, wanted, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +149,10 @@ def test_a_rank_beyond_the_neurons_is_refused() -> None:
         (sh.RankedSoftWTA, {"rank": 0}, "rank=0 .* whole number >= 1"),
         (sh.RankedSoftWTA, {"rank": 1.5}, "rank=1.5 .* whole number >= 1"),
         (sh.RankedSoftWTA, {"delta": -1}, "delta=-1 .* number >= 0"),
+        (sh.RankedHardWTA, {"rank": 1}, "RankedHardWTA: rank=1 .* whole number >= 2"),
+        (sh.RankedHardWTA, {"rank": 2.5}, "rank=2.5 .* whole number >= 2"),
+        (sh.RankedHardWTA, {"delta": -0.1}, "delta=-0.1 .* number >= 0"),
+        (sh.RankedHardWTA, {"delta": float("nan")}, "delta=nan is not allowed"),
     ],
 )
 def test_bad_arguments_are_named(kind: Any, arguments: dict[str, Any], message: str) -> None:

@@ -1,6 +1,21 @@
-"""How well a net does: in the stream, and by a probe on its frozen features."""
+"""How well a net does: in the stream, in phases over a whole set, and by a probe."""
 
+from streamhebb.evaluate.neuron_labels import NeuronLabels
+from streamhebb.evaluate.phase import Phase, PhaseEpoch
+from streamhebb.evaluate.phases import plan_phases, split_blocks, train_phases
 from streamhebb.evaluate.prequential import Prequential, iter_prequential
 from streamhebb.evaluate.probe import EpochResult, ProbeResult, linear_probe
 
-__all__ = ["EpochResult", "Prequential", "ProbeResult", "iter_prequential", "linear_probe"]
+__all__ = [
+    "EpochResult",
+    "NeuronLabels",
+    "Phase",
+    "PhaseEpoch",
+    "Prequential",
+    "ProbeResult",
+    "iter_prequential",
+    "linear_probe",
+    "plan_phases",
+    "split_blocks",
+    "train_phases",
+]

@@ -126,6 +126,7 @@ class Readout(nn.Module):
             self._index[label] = len(self._labels)
             self._labels.append(label)
         self._resize(len(self._labels))
+        self._start(len(self._labels) - len(fresh))
 
     def _resize(self, rows: int) -> None:
         for name in self._class_buffers:
@@ -134,6 +135,9 @@ class Readout(nn.Module):
                 new = old.new_zeros(rows, *old.shape[1:])
                 new[: min(rows, old.shape[0])] = old[:rows]
                 setattr(self, name, new)
+
+    def _start(self, first: int) -> None:
+        """Prepare the rows of the classes from this number on; as they come, they are 0."""
 
     def _labelled(
         self, seen: Features, target: Sequence[Label | None]

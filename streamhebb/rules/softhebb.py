@@ -17,7 +17,8 @@ class SoftHebb:
 
     With [`SoftWTA`][streamhebb.competition.SoftWTA] this is soft winner-take-all, with
     ``SoftWTA(anti_hebbian=True)`` the losers are pushed away (the variant of the ICLR paper), with
-    [`HardWTA`][streamhebb.competition.HardWTA] it is the classical hard winner-take-all.
+    [`HardWTA`][streamhebb.competition.HardWTA] it is the classical hard winner-take-all, with
+    [`RankedHardWTA`][streamhebb.competition.RankedHardWTA] the rule of Krotov and Hopfield.
     Weights are drawn to radius 1.
 
     Example:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -38,9 +39,19 @@ def is_block(case: Case) -> bool:
 def missing(case: Case) -> str:
     """Say what is not supported; empty if everything is."""
     case.need(("w0",))
-    if reason := _settings(case).missing():
+    return missing_part(case.meta, _settings(case))
+
+
+def missing_part(meta: Mapping[str, Any], settings: Settings) -> str:
+    """Say what is not supported of one block's settings.
+
+    Args:
+        meta: ``act``, ``pool``, ``dropout`` and ``att_dropout``, each of which may be missing.
+        settings: of its layer.
+    """
+    if reason := settings.missing():
         return reason
-    act, pool = case.meta.get("act"), case.meta.get("pool")
+    act, pool = meta.get("act"), meta.get("pool")
     if act and activation(str(act)) is None:
         return f"activation {act} does not exist"
     if pool and not _POOL.match(str(pool)):
@@ -48,7 +59,7 @@ def missing(case: Case) -> str:
     if act and pool and isinstance(activation(str(act)), Winner):
         return "the published one-hot puts channels last, and pools over them"
     for name in ("dropout", "att_dropout"):
-        if isinstance(case.meta.get(name), float):  # a whole number means none there
+        if isinstance(meta.get(name), float):  # a whole number means none there
             return f"{name} draws random numbers"
     return ""
 
@@ -61,7 +72,7 @@ def replay_block(case: Case, comparison: Comparison) -> None:
     x = case.shaped("x", (steps + 1, None, *[None] * (case["x"].ndim - 2)))
     comparison.used("x", "w0")
     shape = tuple(x.shape[2:])
-    layers = _layers(case, settings, comparison.tensor(weight), shape)
+    layers = build_layers(case.meta, settings, comparison.tensor(weight), shape)
     net = StreamNet(*layers, seed=None, input_shape=shape).to(comparison.dtype)
     plastic = next(layer for layer in layers if isinstance(layer, PlasticLayer))
     norms = [layer for layer in layers if isinstance(layer, BatchNorm)]
@@ -109,9 +120,18 @@ def _settings(case: Case) -> Settings:
     return Settings.of(values, case["w0"].ndim)
 
 
-def _layers(case: Case, settings: Settings, weight: Tensor, shape: Shape) -> list[Layer]:
-    """The published order, whatever order it is written in."""
-    operations = str(case.meta.get("op") or "")
+def build_layers(
+    meta: Mapping[str, Any], settings: Settings, weight: Tensor, shape: Shape
+) -> list[Layer]:
+    """Return the layers of a block in the published order, whatever order it is written in.
+
+    Args:
+        meta: ``op``, ``act``, ``pool`` and ``bn`` (a norm after the activation).
+        settings: of its layer.
+        weight: first weights.
+        shape: of one sample.
+    """
+    operations = str(meta.get("op") or "")
     flatten = "flatten" in operations
     layers: list[Layer] = []
     if "batchnorm2d" in operations:
@@ -126,11 +146,11 @@ def _layers(case: Case, settings: Settings, weight: Tensor, shape: Shape) -> lis
     if "normnorm" in operations:
         layers.append(L2Norm())
     layers.append(settings.build(weight, n_in))
-    if (act := activation(str(case.meta.get("act")))) is not None:
+    if (act := activation(str(meta.get("act")))) is not None:
         layers.append(act)
-    if case.meta.get("bn"):
+    if meta.get("bn"):
         layers.append(BatchNorm(weight.shape[0]))
-    if pool := _POOL.match(str(case.meta.get("pool") or "")):
+    if pool := _POOL.match(str(meta.get("pool") or "")):
         kind = MaxPool2d if pool[1] == "max" else AvgPool2d
         layers.append(kind(int(pool[2]), int(pool[3]), int(pool[4])))
     return layers

@@ -12,7 +12,7 @@ import torch
 
 from streamhebb.errors import ConfigError, SourceError
 from streamhebb.parts import require_choice
-from streamhebb.verify import blocks, demo, functions, layers, weights
+from streamhebb.verify import blocks, demo, functions, labels, layers, modes, taught, weights
 from streamhebb.verify.cases import (
     FAILED,
     NOT_SUPPORTED,
@@ -38,27 +38,16 @@ def _nothing(case: Case) -> str:
     return ""
 
 
-def _never(case: Case, comparison: Comparison) -> None:
-    raise AssertionError(case.name)  # the kind says that it is not supported
-
-
 # The first that knows a case takes it; a file's name plays no part.
 _KINDS = (
-    _Kind(
-        lambda case: "phases" in case.meta,
-        lambda case: "training in phases, with a readout fitted by Adam, does not exist yet",
-        _never,
-    ),
-    _Kind(
-        lambda case: "winners" in case and "targets" in case,
-        lambda case: "labelling neurons by class does not exist yet",
-        _never,
-    ),
+    _Kind(modes.is_modes, modes.missing, modes.replay_modes),
+    _Kind(labels.is_labels, _nothing, labels.replay_labels),
     _Kind(blocks.is_block, blocks.missing, blocks.replay_block),
     _Kind(demo.is_demo, _nothing, demo.replay_demo),
     _Kind(weights.is_weights, _nothing, weights.replay_weights),
     _Kind(functions.is_schedules, _nothing, functions.replay_schedules),
     _Kind(functions.is_activations, _nothing, functions.replay_activations),
+    _Kind(taught.is_taught, taught.missing, taught.replay_taught),
     _Kind(layers.is_layer, layers.missing, layers.replay),
 )
 

@@ -214,10 +214,10 @@ def _compare_run(
     comparison.check("win20", run.wins, limit=LIMIT * _ill(max(run.spread)))
     apart = np.abs(run.radii[-1] - 1)
     comparison.check("convergence20", apart.mean())
-    _check_converged(case, comparison, apart, 0.01 if settings.conv else 0.005)
+    check_converged(case, comparison, apart, 0.01 if settings.conv else 0.005)
 
 
-def _check_converged(case: Case, comparison: Comparison, apart: Array, near: float) -> None:
+def check_converged(case: Case, comparison: Comparison, apart: Array, near: float) -> None:
     """Compare a count; a neuron within round-off of the border may be on either side."""
     comparison.used("R1_20")
     wide = comparison.precision == "float64" and case.twins

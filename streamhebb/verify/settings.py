@@ -11,7 +11,14 @@ import numpy as np
 from torch import Tensor
 
 from streamhebb.bias import PriorBias
-from streamhebb.competition import Competition, HardWTA, RankedSoftWTA, ShareWTA, SoftWTA
+from streamhebb.competition import (
+    Competition,
+    HardWTA,
+    RankedHardWTA,
+    RankedSoftWTA,
+    ShareWTA,
+    SoftWTA,
+)
 from streamhebb.errors import SourceError
 from streamhebb.layers import Conv2d, Dense
 from streamhebb.layers.plastic import PlasticLayer
@@ -70,6 +77,9 @@ _LONG = {
 }
 
 _SOFT = ("soft", "softkrotov")
+_HARD = ("hard", "hardkrotov")
+TAUGHT = "supervisedsoftkrotov"
+"""The rule whose neurons are clamped to the label."""
 _SHARES = ("relu", "repu", "sigmoid", "tanh")
 _NO_NUMBER = ("softness", "adaptive", "bias", "fn", "decay", "ratio", "nb_train", "tri", "pad")
 _WHOLE = ("mode", "rank", "s", "p", "d", "g")
@@ -160,11 +170,15 @@ class Settings:
     def missing(self) -> str:
         """Say what the library, or the reference itself, cannot do; empty if nothing."""
         rule, function = self["softness"], self.function
-        if rule not in (*_SOFT, "hard"):
-            return f"rule {rule} does not exist yet"
+        if rule not in (*_SOFT, *_HARD, TAUGHT):
+            return f"rule {rule} does not exist"
         if self["pad"] not in ("reflect", "zeros"):
             return f"padding mode {self['pad']} does not exist"
-        if rule == "hard":
+        if rule == "hardkrotov" and self["rank"] == 1:
+            return "the published hardkrotov has two meanings for rank 1; use rule hard"
+        if rule == TAUGHT and (self.conv or self["lb"] != 2 or self["bias"]):
+            return f"{rule} exists for dense layers with p-norm 2 and without a bias"
+        if rule in (*_HARD, TAUGHT):
             return ""
         if function not in ("exp", *_SHARES):
             return f"postsynaptic function {function} does not exist"
@@ -188,6 +202,8 @@ class Settings:
 
     def competition(self) -> Competition:
         """Return who learns, and how much."""
+        if self["softness"] == "hardkrotov":
+            return RankedHardWTA(int(self["rank"]), single(self["delta"]))
         if not self.signed:
             return self.shares()
         if self["mode"]:

@@ -14,7 +14,7 @@ import streamhebb as sh
 from streamhebb.errors import ConfigError, LabelError
 from streamhebb.readouts.base import plain
 
-KINDS = [sh.SoftmaxReadout, sh.RLSReadout]
+KINDS = [sh.SoftmaxReadout, sh.RLSReadout, sh.SoftHebbReadout]
 both = pytest.mark.parametrize("kind", KINDS)
 
 

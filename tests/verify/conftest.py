@@ -47,6 +47,16 @@ LAYERS = {
         "softness": "softkrotov", "t": 0.9, "lr": 0.02, "power": 0.5, "g": 2, "tri": True,
         "adaptive": False, "decay": "cste", "nb_train": 3,
     },
+    "conv_hardkrotov_groups_stride": {
+        "x_shape": (2, 4, 7, 6), "w_shape": (8, 2, 3, 3), "seed": 11, "radius": 3.0,
+        "softness": "hardkrotov", "t": 1.0, "lr": 0.03, "power": 0.5, "s": 2, "p": 1, "g": 2,
+        "rank": 4, "delta": 0.35,
+    },
+    "linear_hardkrotov_lineardecay": {
+        "x_shape": (5, 9), "w_shape": (7, 9), "seed": 12, "radius": 3.0, "lb": 3,
+        "softness": "hardkrotov", "t": 1.0, "lr": 0.03, "power": 0.2, "rank": 2, "delta": 0.4,
+        "adaptive": False, "ratio": 0.04,
+    },
     "linear_soft_sigmoid": {
         "x_shape": (5, 9), "w_shape": (7, 9), "seed": 5, "radius": 3.0,
         "softness": "soft", "t": 12.0, "lr": 0.045, "power": 0.2, "fn": "sigmoid",

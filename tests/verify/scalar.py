@@ -64,8 +64,11 @@ def shares(u, cfg):
 def factors(u, cfg):
     """Y of one competition."""
     rule, winner = cfg["softness"], int(np.argmax(u))
-    if rule == "hard":
-        return [float(i == winner) for i in range(len(u))]
+    if rule in ("hard", "hardkrotov"):
+        y = [float(i == winner) for i in range(len(u))]
+        if rule == "hardkrotov":
+            y[sorted(range(len(u)), key=lambda i: -u[i])[cfg["rank"] - 1]] = -single(cfg["delta"])
+        return y
     share = shares(u, cfg)
     if rule == "soft":
         return share
@@ -131,8 +134,9 @@ class Layer:
                 y, s = [], []
                 for start in range(0, self.k, per):
                     y += factors(u[start : start + per], self.cfg)
-                    hard = self.cfg["softness"] == "hard"
-                    s += (factors if hard else shares)(u[start : start + per], self.cfg)
+                    own = u[start : start + per]
+                    hard = self.cfg["softness"].startswith("hard")
+                    s += factors(own, {"softness": "hard"}) if hard else shares(own, self.cfg)
                 self.seen.append(parts)
                 self.u.append(u)
                 self.y.append(y)

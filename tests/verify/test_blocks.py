@@ -61,7 +61,7 @@ def test_every_part_matters(block, tmp_path, wrong):
         ({"pool": "median_2_2_0"}, "pool median"),
         ({"act": "hard"}, "channels last"),
         ({"dropout": 0.5}, "random"),
-        ({"layer_config": CONFIG | {"softness": "hardkrotov"}}, "hardkrotov"),
+        ({"layer_config": CONFIG | {"softness": "bcm"}}, "bcm"),
     ],
 )
 def test_not_supported(block, tmp_path, setting, said):

@@ -81,6 +81,9 @@ def test_a_wrong_number_of_converged_neurons_fails(made, tmp_path):
         ("linear_softkrotov_mode2_lb3", {"rank": 3}),
         ("linear_softkrotov_mode2_lb3", {"delta": 0.4}),
         ("linear_softkrotov_mode2_lb3", {"lb": 2}),
+        ("conv_hardkrotov_groups_stride", {"rank": 3}),
+        ("conv_hardkrotov_groups_stride", {"delta": 0.36}),
+        ("linear_hardkrotov_lineardecay", {"softness": "hard"}),
         ("linear_softkrotov_relu", {"fn": "tanh"}),
         ("linear_soft_sigmoid", {"power": 0.25}),
         ("linear_softkrotov_bias", {"bias": False}),
@@ -136,6 +139,69 @@ def test_where_the_reference_divides_zero_by_zero(tmp_path):
     assert verify(tmp_path, arrays, cfg).status == "failed"
 
 
+def supervised():
+    """A layer clamped to its labels, in plain loops."""
+    rng = np.random.default_rng(4)
+    x = rng.random((3, 4, 6)).astype(np.float32)
+    w = rng.random((3, 6)).astype(np.float32).astype(np.float64)
+    labels = rng.integers(0, 3, (3, 4))
+    out = {"x": x, "w0": w.astype(np.float32), "labels": labels, "lr0": 0.045}
+    norms, rates = [], []
+    for step in range(20):
+        batch, told = x[step % 3].astype(np.float64), labels[step % 3]
+        u = [[sum(a * b for a, b in zip(row, weights, strict=True)) for weights in w]
+             for row in batch]  # fmt: skip
+        raw = np.zeros_like(w)
+        for row, label, drive in zip(batch, told, u, strict=True):
+            raw[label] += row - drive[label] * w[label]
+        scale = np.abs(raw).max() + 1e-30
+        if step == 0:
+            out |= {"u": np.array(u), "y": np.eye(3)[told], "dw_raw": raw, "dw": raw / scale}
+            out["dw_scale"] = np.array([scale])
+        rates.append(0.045 * max(0.0, 1 - step * 0.05))
+        w = w + rates[-1] * raw / scale
+        norms.append([sum(v * v for v in weights) ** 0.5 for weights in w])
+        if step == 0:
+            out["w1"] = w
+    apart = np.abs(np.array(norms[-1]) - 1)
+    out |= {"w20": w, "norms": np.array(norms), "lr20": 0.0, "lr_seq": np.array(rates)}
+    out |= {"convergence20": apart.mean(), "R1_20": np.int64((apart < 0.005).sum())}
+    arrays = {k: np.asarray(v, None if k == "labels" else scalar._narrow(v).dtype)
+              for k, v in out.items()}  # fmt: skip
+    meta = {"softness": "supervisedsoftkrotov", "lr": 0.045, "t": 12.0, "B": 4}
+    return arrays, meta | {"adaptive": False, "ratio": 0.05}
+
+
+def test_a_layer_clamped_to_its_labels(tmp_path):
+    arrays, meta = supervised()
+    result = verify(tmp_path, arrays, meta)
+    assert result.status == "passed", result
+    assert result.notes == ()
+    for key in sorted(arrays.keys() - {"R1_20", "labels"}):
+        wrong = {k: v.copy() for k, v in arrays.items()}
+        wrong[key].reshape(-1)[0] += 1e-3 * max(np.abs(wrong[key]).max(), 1.0)
+        assert verify(tmp_path, wrong, meta).status == "failed", key
+    for setting in ({"lr": 0.05}, {"ratio": 0.04}, {"adaptive": True}):
+        assert verify(tmp_path, arrays, meta | setting).status == "failed", setting
+    swapped = arrays | {"labels": (arrays["labels"] + 1) % 3}
+    assert verify(tmp_path, swapped, meta).status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (np.zeros((3, 4)), "whole numbers"),
+        (np.zeros((3, 3), int), "shape"),
+        (np.full((3, 4), 7), "label 7"),
+    ],
+)
+def test_labels_that_cannot_be(tmp_path, labels, said):
+    arrays, meta = supervised()
+    result = verify(tmp_path, arrays | {"labels": labels}, meta)
+    assert result.status == "failed"
+    assert said in result.reason
+
+
 def test_nan_elsewhere_fails(made, tmp_path):
     arrays, meta = load(made / "linear_soft_sigmoid.npz")
     arrays["w20"][0, 0] = np.nan
@@ -145,8 +211,10 @@ def test_nan_elsewhere_fails(made, tmp_path):
 @pytest.mark.parametrize(
     ("name", "setting", "said"),
     [
-        ("linear_soft_sigmoid", {"softness": "hardkrotov"}, "rule hardkrotov"),
-        ("linear_soft_sigmoid", {"softness": "supervisedsoftkrotov"}, "supervisedsoftkrotov"),
+        ("linear_soft_sigmoid", {"softness": "bcm"}, "rule bcm"),
+        ("linear_hardkrotov_lineardecay", {"rank": 1}, "two meanings for rank 1"),
+        ("conv_hard_stride_crop", {"softness": "supervisedsoftkrotov"}, "dense layers"),
+        ("linear_soft_sigmoid", {"softness": "supervisedsoftkrotov", "lb": 3}, "p-norm 2"),
         ("linear_soft_sigmoid", {"fn": "gelu"}, "function gelu"),
         ("linear_softkrotov_bias", {"fn": "tanh"}, "bias has no law"),
         ("linear_softkrotov_relu", {"mode": 1}, "modes 1 and 2"),
