@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from streamhebb.errors import ConfigError
-from streamhebb.layers import PlasticLayer
+from streamhebb.layers import BatchNorm, Flatten, L2Norm, MaxNorm, PlasticLayer, RunningNorm
 from streamhebb.net import StreamNet
 
 
@@ -56,6 +56,12 @@ def find_layer(owner: str, net: StreamNet, layer: str | int | None) -> tuple[int
                 f"go back to the last snapshot, and lower the rate"
             )
     return position, found[net.names[position]]
+
+
+def sees_input(net: StreamNet, position: int) -> bool:
+    """Whether a layer's weights lie on the input itself, though it may be normalised."""
+    plain = (BatchNorm, Flatten, L2Norm, MaxNorm, RunningNorm)
+    return all(isinstance(before, plain) for before in list(net.layers)[:position])
 
 
 def find_neurons(

@@ -10,21 +10,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from streamhebb.errors import ConfigError
-from streamhebb.layers import BatchNorm, Flatten, L2Norm, MaxNorm, RunningNorm
 from streamhebb.net import StreamNet
 from streamhebb.parts import require
-from streamhebb.pictures._find import find_layer, find_neurons
+from streamhebb.pictures._find import find_layer, find_neurons, sees_input
 from streamhebb.pictures.preferred import START, preferred_inputs
+from streamhebb.pictures._tiles import Array, as_pictures, stretched, wall_of
 from streamhebb.pictures.style import as_array, new_figure
-
-Array = np.ndarray[Any, Any]
 
 MOST = 144
 """Neurons drawn when no limit is given."""
 MOST_CLIMB = 36
 """The same for deeper layers, whose pictures take time."""
-_DIRECT = (BatchNorm, Flatten, L2Norm, MaxNorm, RunningNorm)
-FRAME = (0.12, 0.44, 0.70)
 
 
 def receptive_fields(
@@ -82,14 +78,14 @@ def receptive_fields(
                 f"receptive_fields: layer={layer!r} needs a StreamNet, and not a "
                 f"{type(net).__name__}; pass the net, or the layer's weights alone"
             )
-        kernels = _finite(_as_pictures(as_array(net), shape))
+        kernels = _finite(as_pictures(as_array(net), shape))
         return _direct(kernels, wins, limit, title or "Receptive fields")
     position, target = find_layer("receptive_fields", net, layer)
     title = title or f"Receptive fields of {net.names[position]}"
-    if all(isinstance(before, _DIRECT) for before in list(net.layers)[:position]):
+    if sees_input(net, position):
         flat = target.kernel.ndim == 2
         whole = net.input_shape if flat and len(net.input_shape or ()) == 3 else None
-        kernels = _as_pictures(as_array(target.kernel), shape or whole)
+        kernels = as_pictures(as_array(target.kernel), shape or whole)
         return _direct(kernels, wins, limit, title)
     return _preferred(
         net, position, shape, wins, min(limit or MOST_CLIMB, target.synapse.n_out), title,
@@ -123,7 +119,7 @@ def _preferred(
     found = as_array(preferred_inputs(net, position, chosen, **ascent))
     still = np.linalg.norm(found.reshape(count, -1), axis=1) <= START
     found[still] = 0
-    pictures = _as_pictures(found, shape)
+    pictures = as_pictures(found, shape)
     order, how = _order(pictures, wins if wins is None else as_array(wins)[chosen])
     kernel = as_array(layer.kernel)[chosen]
     if wins is None and kernel.ndim == 4 and kernel.shape[2] > 1:
@@ -135,55 +131,12 @@ def _preferred(
     return _draw(pictures[order], note, title, grey)
 
 
-def _draw(kernels: Array, note: str, title: str, more: str = "") -> Figure:
-    """Little pictures in a grid."""
-    tiles = [_stretched(kernel) for kernel in kernels]
-    columns = max(4, math.ceil(math.sqrt(len(tiles) * 1.5)))
-    rows = math.ceil(len(tiles) / columns)
-    wall = _wall(tiles, rows, columns)
-    note += f"stretched by itself, mid-grey is 0.{more}"
-    channels = kernels.shape[1]
-    if channels not in (1, 3):
-        note += f" Mean over {channels} input channels."
-    across = 7.2
-    down = across * wall.shape[0] / wall.shape[1]
-    figure = new_figure(across, down + 0.65 + 0.19 * note.count("\n"), title, note)
-    axes = figure.add_subplot()
-    axes.imshow(wall, vmin=0, vmax=1, cmap="gray", interpolation="nearest")
-    axes.set_axis_off()
-    return figure
-
-
 def _finite(weight: Array) -> Array:
     bad = int((~np.isfinite(weight)).sum())
     if bad:
         raise ConfigError(
             f"receptive_fields: {bad} of {weight.size} weights are NaN or infinite; go back to "
             f"the last snapshot, and lower the rate"
-        )
-    return weight
-
-
-def _as_pictures(weight: Array, shape: Sequence[int] | None) -> Array:
-    """Bring weights to ``(n_out, channels, height, width)``."""
-    if weight.ndim == 2:
-        n_in = weight.shape[1]
-        side = math.isqrt(n_in)
-        colour = math.isqrt(n_in // 3)
-        if shape is None and side * side == n_in:
-            shape = (1, side, side)
-        elif shape is None and n_in % 3 == 0 and colour * colour * 3 == n_in:
-            shape = (3, colour, colour)
-        if shape is None or len(shape) != 3 or math.prod(shape) != n_in:
-            raise ConfigError(
-                f"receptive_fields: weights of shape {weight.shape} are no pictures of shape "
-                f"{shape}; pass shape=(channels, height, width) of the layer's input"
-            )
-        weight = weight.reshape(-1, *shape)
-    if weight.ndim != 4 or not weight.size:
-        raise ConfigError(
-            f"receptive_fields: weight has shape {weight.shape}; it must be (n_out, channels, "
-            f"height, width) or (n_out, n_in)"
         )
     return weight
 
@@ -201,24 +154,20 @@ def _order(kernels: Array, wins: Any) -> tuple[Array, str]:
     return np.argsort(-contrast, kind="stable"), "the strongest contrast first"
 
 
-def _stretched(kernel: Array) -> Array:
-    """``(channels, h, w)`` to ``(h, w, 3)`` in [0, 1], with 0.5 for a weight of 0."""
-    if len(kernel) not in (1, 3):
-        kernel = kernel.mean(0, keepdims=True)
-    top = np.abs(kernel).max()
-    picture = 0.5 + kernel / (2 * top) if top > 0 else np.full(kernel.shape, 0.5)
-    return np.broadcast_to(picture.transpose(1, 2, 0), (*kernel.shape[1:], 3))
-
-
-def _wall(tiles: Sequence[Array], rows: int, columns: int) -> Array:
-    """Lay tiles out in a grid, each in a thin frame that tells white weights from the paper."""
-    height, width = tiles[0].shape[:2]
-    scale = max(1, math.ceil(36 / max(height, width)))  # so that a gap is thin beside a tile
-    tall, wide, gap = height * scale + 2, width * scale + 2, 3
-    wall = np.ones((rows * (tall + gap) - gap, columns * (wide + gap) - gap, 3))
-    for i, tile in enumerate(tiles):
-        y, x = (i // columns) * (tall + gap), (i % columns) * (wide + gap)
-        wall[y : y + tall, x : x + wide] = FRAME
-        inner = tile.repeat(scale, 0).repeat(scale, 1)
-        wall[y + 1 : y + tall - 1, x + 1 : x + wide - 1] = inner
-    return wall
+def _draw(kernels: Array, note: str, title: str, more: str = "") -> Figure:
+    """Little pictures in a grid."""
+    tiles = [stretched(kernel) for kernel in kernels]
+    columns = max(4, math.ceil(math.sqrt(len(tiles) * 1.5)))
+    rows = math.ceil(len(tiles) / columns)
+    wall = wall_of(tiles, rows, columns)
+    note += f"stretched by itself, mid-grey is 0.{more}"
+    channels = kernels.shape[1]
+    if channels not in (1, 3):
+        note += f" Mean over {channels} input channels."
+    across = 7.2
+    down = across * wall.shape[0] / wall.shape[1]
+    figure = new_figure(across, down + 0.65 + 0.19 * note.count("\n"), title, note)
+    axes = figure.add_subplot()
+    axes.imshow(wall, vmin=0, vmax=1, cmap="gray", interpolation="nearest")
+    axes.set_axis_off()
+    return figure
