@@ -11,8 +11,9 @@ from streamhebb.pictures.preferred import preferred_inputs
 from streamhebb.pictures.radii import radii
 from streamhebb.pictures.raster import spike_raster
 from streamhebb.pictures.reconstruction import reconstruct, reconstructions
+from streamhebb.pictures.recorder import Tuning, TuningRecorder
 from streamhebb.pictures.style import png, save
-from streamhebb.pictures.tuning import Tuning, TuningRecorder, tuning_over_training
+from streamhebb.pictures.tuning import tuning_over_training
 from streamhebb.pictures.wins import count_wins, win_shares
 
 __all__ = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -64,9 +63,7 @@ def sees_input(net: StreamNet, position: int) -> bool:
     return all(isinstance(before, plain) for before in list(net.layers)[:position])
 
 
-def find_neurons(
-    owner: str, count: int, neurons: int | Sequence[int] | Any, seed: int
-) -> list[int]:
+def find_neurons(owner: str, count: int, neurons: Any, seed: int) -> list[int]:
     """Numbers of neurons: those given, or so many at random, or all.
 
     Raises:

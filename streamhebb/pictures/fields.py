@@ -13,8 +13,8 @@ from streamhebb.errors import ConfigError
 from streamhebb.net import StreamNet
 from streamhebb.parts import require
 from streamhebb.pictures._find import find_layer, find_neurons, sees_input
-from streamhebb.pictures.preferred import START, preferred_inputs
 from streamhebb.pictures._tiles import Array, as_pictures, stretched, wall_of
+from streamhebb.pictures.preferred import START, preferred_inputs
 from streamhebb.pictures.style import as_array, new_figure
 
 MOST = 144

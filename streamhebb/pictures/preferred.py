@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
-from torch.autograd.graph import allow_mutation_on_saved_tensors
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
 from streamhebb.chain import trace_shapes
@@ -94,8 +94,8 @@ def preferred_inputs(
     which = torch.tensor(chosen, device=x.device)
     excited = sum(math.prod(s) for s in trace_shapes(layers, names, net.input_shape or shape))
     together = max(1, AT_ONCE // excited)
-    pairs = zip(x.split(together), which.split(together), strict=True)
-    found = torch.cat([_climb(path, some, number, steps, rate) for some, number in pairs])
+    some = [slice(start, start + together) for start in range(0, len(x), together)]
+    found = torch.cat([_climb(path, x[part], which[part], steps, rate) for part in some])
     if not torch.isfinite(found).all():
         raise ConfigError(
             f"preferred_inputs: the ascent left the finite numbers at rate={rate}; lower it"
@@ -116,7 +116,7 @@ def _field(
     side = 1
     for layer, before, after in reversed(list(zip(layers, shapes, shapes[1:], strict=False))):
         if isinstance(layer, (Conv2d, MaxPool2d, AvgPool2d)):
-            dilation = getattr(layer, "dilation", 1)
+            dilation = layer.dilation if isinstance(layer, Conv2d) else 1
             side = (side - 1) * layer.stride + dilation * (layer.kernel_size - 1) + 1
         elif before != after:
             return shape, True
@@ -151,10 +151,11 @@ def _starts(count: int, shape: Shape, generator: Generator) -> Tensor:
 
 
 def _climb(path: Sequence[Stage], x: Tensor, which: Tensor, steps: int, rate: float) -> Tensor:
+    slope: Tensor
     for _ in range(steps):
-        # Layers save memory by activations in place. Autograd forbids that, unless it is told to
-        # keep a copy of what is overwritten.
-        with torch.enable_grad(), allow_mutation_on_saved_tensors():
+        # Layers save memory by activations in place, which autograd refuses for what it has saved
+        # itself: let it save copies. (allow_mutation_on_saved_tensors also does it, more slowly.)
+        with torch.enable_grad(), saved_tensors_hooks(torch.clone, lambda copied: copied):
             x = x.detach().requires_grad_()
             drive = x
             for name, respond in path:
@@ -166,6 +167,8 @@ def _climb(path: Sequence[Stage], x: Tensor, which: Tensor, steps: int, rate: fl
                     )
             if drive.ndim == 4:
                 drive = drive[:, :, drive.shape[2] // 2, drive.shape[3] // 2]
+            elif drive.ndim == 3:  # dense neurons on rows of vectors
+                drive = drive[:, drive.shape[1] // 2]
             (slope,) = torch.autograd.grad(drive.gather(1, which[:, None]).sum(), x)
         x = x.detach() + rate * slope
     return x.detach()

@@ -68,21 +68,20 @@ def spike_raster(
     marks = figure.add_subplot(grid[0, 0])
     beside = figure.add_subplot(grid[0, 1], sharey=marks)
     below = figure.add_subplot(grid[1, 0], sharex=marks)
-    _marks(marks, fired[:, shown], step, tall)
+    _marks(marks, fired[:, shown], shown, step, tall)
     rate = fired[:, shown].sum(0) / seconds
-    beside.barh(np.arange(len(shown)), rate, height=1.0, color=BLUE, linewidth=0)
+    apart = neurons / len(shown)
+    beside.barh(shown, rate, height=apart, color=BLUE, linewidth=0)
     _over_time(below, fired, step)
     marks.set_xlim(0, seconds)
-    marks.set_ylim(-0.5, len(shown) - 0.5)
+    marks.set_ylim(-apart / 2, neurons - 1 + apart / 2)
     marks.set_ylabel("neuron")
     marks.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    marks.yaxis.set_major_formatter(
-        lambda row, _: f"{shown[int(row)]:,}" if 0 <= row < len(shown) and row == int(row) else ""
-    )
+    marks.yaxis.set_major_formatter(lambda neuron, _: f"{neuron:,.0f}")
     silent = int((~fired.any(0)).sum())
     words = f"{neurons:,} neurons, {silent:,} silent, mean rate {fired.mean() / step:.3g} Hz"
     below.set_title(words, loc="right", size=8, color=MUTED)
-    beside.set_xlabel("rate (Hz)")
+    beside.set_title("rate (Hz)", size=8, color=INK)
     beside.xaxis.set_major_locator(MaxNLocator(2))
     beside.set_xlim(left=0)
     below.set_xlabel("time (s)")
@@ -118,7 +117,7 @@ def _binary(spikes: Any) -> Array:
     return fired
 
 
-def _marks(axes: Axes, fired: Array, step: float, tall: float) -> None:
+def _marks(axes: Axes, fired: Array, names: Array, step: float, tall: float) -> None:
     """One mark a spike, in the middle of its time step."""
     total, rows = fired.shape
     at, row = fired.nonzero()
@@ -128,8 +127,8 @@ def _marks(axes: Axes, fired: Array, step: float, tall: float) -> None:
         at, row = at[first], row[first]
     size = 72 * tall / rows  # points from row to row
     axes.scatter(
-        (at + 0.5) * step, row, marker="|", s=max(1.2, 0.8 * size) ** 2, color=INK,
-        linewidths=0.5 if rows > 40 else 1.0, rasterized=True,
+        (at + 0.5) * step, names[row], marker="|", s=max(1.8, 0.8 * size) ** 2, color=INK,
+        linewidths=0.7 if rows > 40 else 1.0, rasterized=True,
     )  # fmt: skip
 
 
@@ -146,7 +145,7 @@ def _over_time(axes: Axes, fired: Array, step: float) -> None:
 
 
 def _spans(marks: Axes, below: Axes, spans: Sequence[tuple[float, float, Any]], end: float) -> None:
-    """Thin lines where spans begin, and their labels above."""
+    """Bands, and as many of their labels above as fit."""
     every = -(-len(spans) // LABELS)
     for number, (begin, stop, label) in enumerate(spans):
         if not 0 <= begin < stop <= end * (1 + 1e-9):
@@ -155,7 +154,9 @@ def _spans(marks: Axes, below: Axes, spans: Sequence[tuple[float, float, Any]], 
                 f"must begin before it ends, and lie between 0 and {end:g} s"
             )
         for axes in (marks, below):
-            axes.axvspan(begin, stop, color=ORANGE, alpha=0.13 if number % 2 else 0.05, linewidth=0)
+            axes.axvspan(
+                begin, stop, color=ORANGE, alpha=0.14 if number % 2 else 0.05, linewidth=0, zorder=0
+            )
         if number % every == 0:
             words: dict[str, Any] = {"ha": "center", "va": "bottom", "size": 8, "color": INK}
             at = marks.get_xaxis_transform()

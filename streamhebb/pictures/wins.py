@@ -162,6 +162,4 @@ def _summary(share: Array) -> str:
     dead = int((share == 0).sum())
     alive = share[share > 0]
     even = np.exp(-(alive * np.log(alive)).sum())
-    return (
-        f"{dead} of {len(share)} neurons never win; as many as {even:.0f} evenly used ones"
-    )
+    return f"{dead} of {len(share)} neurons never win; as many as {even:.0f} evenly used ones"
