@@ -134,7 +134,7 @@ def _cut(layer: Any, whole: bool, last: bool) -> Callable[[Tensor], Tensor]:
     if whole and not last:
         return layer.respond  # type: ignore[no-any-return]
     layer = copy.copy(layer)
-    if not whole and getattr(layer, "padding", 0):
+    if not whole and getattr(layer, "padding", False):
         layer.padding = 0
         if isinstance(layer, Conv2d):
             layer.synapse = replace(layer.synapse, padding=0)  # type: ignore[type-var]
@@ -147,7 +147,8 @@ def _starts(count: int, shape: Shape, generator: Generator) -> Tensor:
     """Points spread evenly over the ball of radius ``START``, shape ``(count, *shape)``."""
     x = torch.randn(count, math.prod(shape), generator=generator, dtype=torch.float64)
     reach = torch.rand(count, 1, generator=generator, dtype=torch.float64) ** (1 / x.shape[1])
-    return (START * reach * x / x.norm(dim=1, keepdim=True)).view(count, *shape)
+    starts: Tensor = START * reach * x / x.norm(dim=1, keepdim=True)
+    return starts.view(count, *shape)
 
 
 def _climb(path: Sequence[Stage], x: Tensor, which: Tensor, steps: int, rate: float) -> Tensor:
