@@ -135,6 +135,21 @@ def test_receptive_fields_are_as_large_as_published(layers, side):
     assert found.shape == (1, 2, side, side)
 
 
+def test_strides_and_dilations_widen_the_field():
+    net = sh.StreamNet(
+        sh.Conv2d(1, 2, 3, stride=2, padding=1),
+        sh.Conv2d(2, 2, 3, dilation=3),
+        sh.AvgPool2d(2),
+        sh.Conv2d(2, 2, 2),
+        input_shape=(1, 40, 40),
+    )
+    side = (2 - 1) * 2 + 2  # of the pool's input
+    side = side - 1 + 3 * 2 + 1
+    side = (side - 1) * 2 + 3
+    found = pictures.preferred_inputs(net, 3, 1, steps=1)
+    assert found.shape == (1, 1, side, side) == (1, 1, 21, 21)
+
+
 def test_the_drive_rises_and_the_net_is_left_as_it_was():
     net = two_layers(sh.Triangle(0.7), sh.MaxPool2d(2), sh.RunningNorm(3))
     for x in torch.rand(20, 2, 12, 12, dtype=F64):

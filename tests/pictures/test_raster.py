@@ -37,11 +37,11 @@ def test_every_spike_is_drawn_where_and_when_it_was():
 
 
 def test_the_words_count_all_neurons():
-    spikes = np.zeros((1000, 3000), dtype=np.uint8)
+    spikes = np.zeros((1001, 3000), dtype=np.uint8)
     spikes[::10, 1500:] = 1
     figure = pictures.spike_raster(spikes, limit=100)
     marks, _, below = figure.axes
-    assert "3,000 neurons, 1,500 silent, mean rate 50 Hz" in below.get_title("right")
+    assert "3,000 neurons, 1,500 silent, mean rate 50.4 Hz" in below.get_title("right")
     assert "Drawn are 100 of 3,000 neurons" in figure.texts[1].get_text()
     offsets, rates, over = drawn(figure)
     names = {n for _, n in offsets}
@@ -49,11 +49,11 @@ def test_the_words_count_all_neurons():
     assert min(rates) == 0
     assert max(rates) == 2999
     assert names == {n for n in rates if n >= 1500}
-    assert set(np.round(list(rates.values()), 6)) == {0, 100}
-    # Bins of nine steps, the last of one: still spikes per second.
+    assert set(np.round(list(rates.values()), 6)) == {0, np.round(101 / 1.001, 6)}
+    # Bins of nine steps, the last of two: still spikes per second.
     assert len(over.values) == 112
-    for start, rate in zip(range(0, 1000, 9), over.values, strict=True):
-        steps = min(9, 1000 - start)
+    for start, rate in zip(range(0, 1001, 9), over.values, strict=True):
+        steps = min(9, 1001 - start)
         hits = sum(t % 10 == 0 for t in range(start, start + steps))
         assert rate == pytest.approx(hits * 1500 / 3000 / (steps * 0.001))
     assert len(pictures.png(figure)) < 400_000
