@@ -1,4 +1,4 @@
-"""Pictures of what a net does and has learned: arrays in, a matplotlib figure out.
+"""Pictures of what a net does and has learned: a net or arrays in, a matplotlib figure out.
 
 No function here touches matplotlib's global state, opens a window, or writes a file; use
 [`save`][streamhebb.pictures.save] for that.
@@ -7,17 +7,29 @@ No function here touches matplotlib's global state, opens a window, or writes a 
 from streamhebb.pictures.activity import activity_over_time
 from streamhebb.pictures.curve import learning_curve
 from streamhebb.pictures.fields import receptive_fields
+from streamhebb.pictures.preferred import preferred_inputs
 from streamhebb.pictures.radii import radii
+from streamhebb.pictures.raster import spike_raster
 from streamhebb.pictures.reconstruction import reconstruct, reconstructions
+from streamhebb.pictures.recorder import Tuning, TuningRecorder
 from streamhebb.pictures.style import png, save
+from streamhebb.pictures.tuning import tuning_over_training
+from streamhebb.pictures.wins import count_wins, win_shares
 
 __all__ = [
+    "Tuning",
+    "TuningRecorder",
     "activity_over_time",
+    "count_wins",
     "learning_curve",
     "png",
+    "preferred_inputs",
     "radii",
     "receptive_fields",
     "reconstruct",
     "reconstructions",
     "save",
+    "spike_raster",
+    "tuning_over_training",
+    "win_shares",
 ]

@@ -1,4 +1,4 @@
-"""What neurons respond to: their weights as little pictures."""
+"""What neurons respond to: their weights, or the inputs they prefer, as little pictures."""
 
 from __future__ import annotations
 
@@ -10,88 +10,133 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from streamhebb.errors import ConfigError
+from streamhebb.net import StreamNet
+from streamhebb.parts import require
+from streamhebb.pictures._find import find_layer, find_neurons, sees_input
+from streamhebb.pictures._tiles import Array, as_pictures, stretched, wall_of
+from streamhebb.pictures.preferred import START, preferred_inputs
 from streamhebb.pictures.style import as_array, new_figure
-
-Array = np.ndarray[Any, Any]
 
 MOST = 144
 """Neurons drawn when no limit is given."""
-FRAME = (0.12, 0.44, 0.70)
+MOST_CLIMB = 36
+"""The same for deeper layers, whose pictures take time."""
 
 
 def receptive_fields(
-    weight: Any,
+    net: Any,
+    layer: str | int | None = None,
     *,
     shape: Sequence[int] | None = None,
     wins: Any = None,
-    limit: int = MOST,
-    title: str = "Receptive fields",
+    limit: int | None = None,
+    steps: int = 500,
+    rate: float = 0.001,
+    seed: int = 0,
+    title: str | None = None,
 ) -> Figure:
-    """Draw the weights of neurons, each stretched by itself around mid-grey, which is 0.
+    """Draw what neurons respond to, each stretched by itself around mid-grey, which is 0.
 
-    Weights of three input channels are shown in colour, of one in grey; of others their mean over
-    the channels. Neurons stand in the order in which they win most often, or without ``wins``
-    in the order of their contrast: weights that are structured first, flat ones last.
+    Of a layer that sees the input itself (through nothing but a normalisation or ``Flatten``) these
+    are the weights. Of deeper layers they are the inputs that drive the neurons most, found by
+    [`preferred_inputs`][streamhebb.pictures.preferred.preferred_inputs]: some seconds for 36
+    neurons. The published figures then draw the absolute value of these inputs; here negative
+    values stay darker than 0, as they are in weights.
+
+    Pictures of three input channels are shown in colour, of one in grey; of others their mean over
+    the channels. Neurons stand in the order in which they win most often. Without ``wins``,
+    weights that are structured come first: those of the strongest contrast, or in deeper layers,
+    as published, of the largest standard deviation within a kernel. If a deeper layer has more
+    than ``limit`` neurons, and no ``wins`` are known, those drawn are chosen at random, as
+    published.
 
     Args:
-        weight: ``(n_out, channels, height, width)`` or ``(n_out, n_in)``.
-        shape: shape ``(channels, height, width)`` of the input of dense neurons; by default a
-            square, grey if ``n_in`` is a square number, else in colour.
+        net: the net; or weights alone, ``(n_out, channels, height, width)`` or ``(n_out, n_in)``.
+        layer: name or position of a layer that learns weights; the first one by default.
+        shape: shape ``(channels, height, width)`` of the input of dense neurons; by default that
+            of the net's samples, or a square, grey if ``n_in`` is a square number, else in colour.
         wins: how often each neuron wins, shape ``(n_out,)``.
-        limit: draw at most so many neurons.
+        limit: draw at most so many neurons; 144 by default, 36 in deeper layers.
+        steps: of the gradient ascent.
+        rate: of the gradient ascent.
+        seed: of the gradient ascent, and of chance in choosing neurons.
         title: title of the picture.
 
     Raises:
-        ConfigError: if the weights cannot be shown as pictures.
+        ConfigError: if there is no such layer, if weights are not finite, or if they cannot be
+            shown as pictures.
 
     Example:
         >>> import torch
         >>> figure = receptive_fields(torch.randn(32, 1, 5, 5))
     """
-    kernels = _as_pictures(as_array(weight), shape)
-    order, how = _order(kernels, wins)
-    shown = order[:limit]
-    tiles = [_stretched(kernels[i]) for i in shown]
-    columns = max(4, math.ceil(math.sqrt(len(tiles) * 1.5)))
-    rows = math.ceil(len(tiles) / columns)
-    wall = _wall(tiles, rows, columns)
-    count = f"{len(tiles)} of {len(kernels)}" if len(tiles) < len(kernels) else f"{len(tiles)}"
-    channels, height, width = kernels.shape[1:]
-    note = (
-        f"{count} neurons, {width}x{height} weights each, {how}; each stretched by itself, "
-        f"mid-grey is 0."
-    )
-    if channels not in (1, 3):
-        note += f" Mean over {channels} input channels."
-    across = 7.2
-    down = across * wall.shape[0] / wall.shape[1]
-    figure = new_figure(across, down + 0.65, title, note)
-    axes = figure.add_subplot()
-    axes.imshow(wall, vmin=0, vmax=1, cmap="gray", interpolation="nearest")
-    axes.set_axis_off()
-    return figure
-
-
-def _as_pictures(weight: Array, shape: Sequence[int] | None) -> Array:
-    """Bring weights to ``(n_out, channels, height, width)``."""
-    if weight.ndim == 2:
-        n_in = weight.shape[1]
-        side = math.isqrt(n_in)
-        colour = math.isqrt(n_in // 3)
-        if shape is None and side * side == n_in:
-            shape = (1, side, side)
-        elif shape is None and n_in % 3 == 0 and colour * colour * 3 == n_in:
-            shape = (3, colour, colour)
-        if shape is None or len(shape) != 3 or math.prod(shape) != n_in:
+    if limit is not None:
+        require("receptive_fields", "limit", limit, at_least=1, whole=True)
+    if not isinstance(net, StreamNet):
+        if layer is not None:
             raise ConfigError(
-                f"receptive_fields: weights of shape {weight.shape} are no pictures of shape "
-                f"{shape}; pass shape=(channels, height, width) of the layer's input"
+                f"receptive_fields: layer={layer!r} needs a StreamNet, and not a "
+                f"{type(net).__name__}; pass the net, or the layer's weights alone"
             )
-        weight = weight.reshape(-1, *shape)
-    if weight.ndim != 4 or not weight.size:
+        kernels = _finite(as_pictures(as_array(net), shape))
+        return _direct(kernels, wins, limit, title or "Receptive fields")
+    position, target = find_layer("receptive_fields", net, layer)
+    title = title or f"Receptive fields of {net.names[position]}"
+    if sees_input(net, position):
+        flat = target.kernel.ndim == 2
+        whole = net.input_shape if flat and len(net.input_shape or ()) == 3 else None
+        kernels = as_pictures(as_array(target.kernel), shape or whole)
+        return _direct(kernels, wins, limit, title)
+    return _preferred(
+        net, position, shape, wins, min(limit or MOST_CLIMB, target.synapse.n_out), title,
+        {"steps": steps, "rate": rate, "seed": seed},
+    )  # fmt: skip
+
+
+def _direct(kernels: Array, wins: Any, limit: int | None, title: str) -> Figure:
+    """Weights themselves."""
+    order, how = _order(kernels, wins)
+    shown = kernels[order[: limit or MOST]]
+    count = f"{len(shown)} of {len(kernels)}" if len(shown) < len(kernels) else f"{len(shown)}"
+    height, width = kernels.shape[2:]
+    return _draw(shown, f"{count} neurons, {width}x{height} weights each, {how}; each ", title)
+
+
+def _preferred(
+    net: StreamNet, position: int, shape: Any, wins: Any, count: int, title: str, ascent: Any
+) -> Figure:
+    """Inputs that drive neurons most."""
+    layer: Any = net.layers[position]
+    n_out = layer.synapse.n_out
+    of, chance = f"{count}", ""
+    if wins is not None:
+        chosen = _order(np.empty((n_out, 1)), wins)[0][:count].tolist()
+    else:
+        chosen = find_neurons("receptive_fields", n_out, count, ascent["seed"])
+        chance = " drawn at random," if count < n_out else ""
+    if count < n_out:
+        of = f"{count} of {n_out}"
+    found = as_array(preferred_inputs(net, position, chosen, **ascent))
+    still = np.linalg.norm(found.reshape(count, -1), axis=1) <= START
+    found[still] = 0
+    pictures = as_pictures(found, shape)
+    order, how = _order(pictures, wins if wins is None else as_array(wins)[chosen])
+    kernel = as_array(layer.kernel)[chosen]
+    if wins is None and kernel.ndim == 4 and kernel.shape[2] > 1:
+        structure = kernel.reshape(*kernel.shape[:2], -1).std(2, ddof=1).mean(1)
+        order, how = np.argsort(-structure, kind="stable"), "the most structured weights first"
+    height, width = pictures.shape[2:]
+    note = f"{of} neurons,{chance} {how}: the {width}x{height} input that drives each most.\nEach "
+    grey = f" {still.sum()} that no gradient reaches stay grey." if still.any() else ""
+    return _draw(pictures[order], note, title, grey)
+
+
+def _finite(weight: Array) -> Array:
+    bad = int((~np.isfinite(weight)).sum())
+    if bad:
         raise ConfigError(
-            f"receptive_fields: weight has shape {weight.shape}; it must be (n_out, channels, "
-            f"height, width) or (n_out, n_in)"
+            f"receptive_fields: {bad} of {weight.size} weights are NaN or infinite; go back to "
+            f"the last snapshot, and lower the rate"
         )
     return weight
 
@@ -109,24 +154,20 @@ def _order(kernels: Array, wins: Any) -> tuple[Array, str]:
     return np.argsort(-contrast, kind="stable"), "the strongest contrast first"
 
 
-def _stretched(kernel: Array) -> Array:
-    """``(channels, h, w)`` to ``(h, w, 3)`` in [0, 1], with 0.5 for a weight of 0."""
-    if len(kernel) not in (1, 3):
-        kernel = kernel.mean(0, keepdims=True)
-    top = np.abs(kernel).max()
-    picture = 0.5 + kernel / (2 * top) if top > 0 else np.full(kernel.shape, 0.5)
-    return np.broadcast_to(picture.transpose(1, 2, 0), (*kernel.shape[1:], 3))
-
-
-def _wall(tiles: Sequence[Array], rows: int, columns: int) -> Array:
-    """Lay tiles out in a grid, each in a thin frame that tells white weights from the paper."""
-    height, width = tiles[0].shape[:2]
-    scale = max(1, math.ceil(36 / max(height, width)))  # so that a gap is thin beside a tile
-    tall, wide, gap = height * scale + 2, width * scale + 2, 3
-    wall = np.ones((rows * (tall + gap) - gap, columns * (wide + gap) - gap, 3))
-    for i, tile in enumerate(tiles):
-        y, x = (i // columns) * (tall + gap), (i % columns) * (wide + gap)
-        wall[y : y + tall, x : x + wide] = FRAME
-        inner = tile.repeat(scale, 0).repeat(scale, 1)
-        wall[y + 1 : y + tall - 1, x + 1 : x + wide - 1] = inner
-    return wall
+def _draw(kernels: Array, note: str, title: str, more: str = "") -> Figure:
+    """Little pictures in a grid."""
+    tiles = [stretched(kernel) for kernel in kernels]
+    columns = max(4, math.ceil(math.sqrt(len(tiles) * 1.5)))
+    rows = math.ceil(len(tiles) / columns)
+    wall = wall_of(tiles, rows, columns)
+    note += f"stretched by itself, mid-grey is 0.{more}"
+    channels = kernels.shape[1]
+    if channels not in (1, 3):
+        note += f" Mean over {channels} input channels."
+    across = 7.2
+    down = across * wall.shape[0] / wall.shape[1]
+    figure = new_figure(across, down + 0.65 + 0.19 * note.count("\n"), title, note)
+    axes = figure.add_subplot()
+    axes.imshow(wall, vmin=0, vmax=1, cmap="gray", interpolation="nearest")
+    axes.set_axis_off()
+    return figure

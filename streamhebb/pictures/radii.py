@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from streamhebb.errors import ConfigError
+from streamhebb.net import StreamNet
+from streamhebb.pictures._find import plastic_layers
 from streamhebb.pictures.style import BLUE, INK, MUTED, ORANGE, as_array, new_figure, tidy
 
 Array = np.ndarray[Any, Any]
@@ -18,19 +20,22 @@ SPREAD = 30
 """With the largest radius so many times the median, the axis is logarithmic."""
 
 
-def radii(layers: Mapping[str, Any], *, title: str = "Weight radii") -> Figure:
+def radii(layers: StreamNet | Mapping[str, Any], *, title: str = "Weight radii") -> Figure:
     """Draw how the radii of weights are spread over the neurons, one row a layer.
 
     Args:
-        layers: layer name to radii, shape ``(n_out,)``.
+        layers: a net; or layer name to radii (norms of the weights), shape ``(n_out,)``.
         title: title of the picture.
 
     Raises:
-        ConfigError: if there is no layer.
+        ConfigError: if there is no layer that learns weights.
 
     Example:
         >>> figure = radii({"1:Conv2d": [0.9, 1.0, 1.2, 3.0]})
     """
+    if isinstance(layers, StreamNet):
+        found = plastic_layers("radii", layers)
+        layers = {name: layer.radius() for name, layer in found.items()}
     if not layers:
         raise ConfigError("radii: there is no layer to draw; pass at least one with weights")
     note = "Length of each neuron's weight vector. Rules that normalise pull it towards 1 (dashed)."
@@ -46,7 +51,9 @@ def radii(layers: Mapping[str, Any], *, title: str = "Weight radii") -> Figure:
         if bins[0] > 0:
             axes.set_xscale("log")
         axes.set_title(name, loc="left", size=9, color=INK)
-        mean = f"mean {good.mean():.3g}" if good.size else "none is finite"
+        mean = f"mean {good.mean():.3g}" if good.size else "no mean"
+        if good.size < len(values):
+            mean += f", {len(values) - good.size} not finite"
         axes.set_title(f"{len(values)} neurons, {mean}", loc="right", size=8, color=MUTED)
         axes.set_ylabel("neurons")
         axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))

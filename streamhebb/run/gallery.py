@@ -64,6 +64,9 @@ def _figures(job: Job, rows: Sequence[Row]) -> Iterator[tuple[str, Figure]]:
         yield "receptive_fields", fields
     radius = {name: layer.radius() for name, layer in layers.items()}
     yield "radii", pictures.radii(radius, title=f"Weight radii: {what}")
+    wins = {name: total for name, total in job.timeline.totals.items() if total.any()}
+    if wins:
+        yield "win_shares", pictures.win_shares(wins, title=f"Shares of wins: {what}")
     if job.keepsakes is None:
         return
     at, shares = job.timeline.shares()

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from streamhebb import Conv2d, pictures
 from streamhebb.errors import ConfigError
-from streamhebb.pictures.fields import _order, _stretched
+from streamhebb.pictures._tiles import stretched
+from streamhebb.pictures.fields import _order
 from streamhebb.pictures.reconstruction import _matched
 
 
@@ -41,12 +42,12 @@ def test_learning_curve_refuses_arrays_of_different_length():
         pictures.learning_curve([1, 2], [0.5])
 
 
-def test_zero_is_mid_grey_and_each_kernel_is_stretched():
-    tile = _stretched(np.array([[[0.0, 2.0], [-1.0, 0.0]]]))
+def test_zero_is_mid_grey_and_each_kernel_isstretched():
+    tile = stretched(np.array([[[0.0, 2.0], [-1.0, 0.0]]]))
     assert tile.shape == (2, 2, 3)
     np.testing.assert_allclose(tile[:, :, 0], [[0.5, 1.0], [0.25, 0.5]])
-    np.testing.assert_array_equal(_stretched(np.zeros((3, 2, 2))), 0.5)
-    assert np.ptp(_stretched(np.random.default_rng(0).normal(size=(7, 2, 2))), axis=2).max() == 0
+    np.testing.assert_array_equal(stretched(np.zeros((3, 2, 2))), 0.5)
+    assert np.ptp(stretched(np.random.default_rng(0).normal(size=(7, 2, 2))), axis=2).max() == 0
 
 
 def test_winners_come_first():

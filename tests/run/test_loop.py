@@ -52,7 +52,7 @@ def test_a_run_leaves_everything_behind(start, tmp_path):
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {
         "settings.json", "net.txt", "metrics.jsonl", "snapshot.safetensors", "summary.json",
-        "learning_curve.png", "receptive_fields.png", "radii.png",
+        "learning_curve.png", "receptive_fields.png", "radii.png", "win_shares.png",
     }  # fmt: skip
     assert {path.name for path in outcome.files} == names
     for path in (tmp_path / "run").glob("*.png"):
