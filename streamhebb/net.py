@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from streamhebb import checkpoint, inputs, watch
 from streamhebb.chain import check_layers, sample_ndim, trace_shapes
 from streamhebb.clock import Clock, WallClock
-from streamhebb.errors import ConfigError, DivergedError, InputError, NonFiniteError
+from streamhebb.errors import ConfigError, InputError, NonFiniteError
 from streamhebb.estimator import Estimator, batches
 from streamhebb.frames import Frame, Mode, plan_step
 from streamhebb.layers import Layer
@@ -176,15 +177,15 @@ class StreamNet(Estimator, nn.Module):
         self.counts["samples"] += len(batch)
         self.counts["learned"] += len(batch) if learn else 0
         if learn and watch.due(number, self.counts["samples"]):
-            watch.warn_of_runaways(zip(self.names, self._layers, strict=True))
+            named = zip(self.names, self._layers, strict=True)
+            watch.look_for_runaways(named, self.counts["learned"])
         return self._result(frame, single, start, number, activity)
 
     @torch.no_grad()
     def respond(self, x: Any, *, activity: bool = False) -> StepResult:
         """Predict; change nothing, not even a counter.
 
-        Gives the same scores as ``step`` would, except for layers that normalise a mini-batch by
-        itself while they learn (``BatchNorm``).
+        Scores are those of ``step``, but for layers that normalise by the mini-batch (``BatchNorm``).
         """
         start = self.clock.now()
         batch, single = self._accept(x.x if isinstance(x, Sample) else x)
@@ -225,11 +226,7 @@ class StreamNet(Estimator, nn.Module):
         )
 
     def _run(
-        self,
-        batch: Tensor,
-        mode: Mode,
-        target: Sequence[Any] = (),
-        modulators: Sequence[Any] = (),
+        self, batch: Tensor, mode: Mode, target: Sequence[Any] = (), modulators: Sequence[Any] = ()
     ) -> Frame:
         frame = Frame(batch, len(self.layers), target, modulators)
         plan = self._plans.get(mode)
@@ -266,24 +263,12 @@ class StreamNet(Estimator, nn.Module):
         )
 
     def _check_finite(self, values: Tensor) -> None:
-        if inputs.all_finite(values):
-            return
-        culprit = "the activity"
-        parts = [*zip(self.names, self._layers, strict=True), ("the readout", self.readout)]
-        for name, part in parts:
-            if part is not None and not all(torch.isfinite(b).all() for b in part.buffers()):
-                culprit = name
-                break
-        raise DivergedError(
-            f"{culprit} is no longer finite after {self.counts['learned']} samples; lower its rate "
-            f"or use a scaling (NeuronRMS, LayerMax), and go back to the last snapshot"
-        )
+        if not inputs.all_finite(values):
+            parts = [*zip(self.names, self._layers, strict=True), ("the readout", self.readout)]
+            raise watch.diverged(parts, self.counts["learned"])
 
     def reset_state(self) -> None:
-        """Bring what goes on from sample to sample back to rest; what was learned stays.
-
-        Call it where a stream breaks: a new recording, a jump in time, another batch size.
-        """
+        """Bring what goes on from sample to sample to rest, where a stream breaks; weights stay."""
         for layer in self._layers:
             layer.reset_state()
 
@@ -345,11 +330,8 @@ class StreamNet(Estimator, nn.Module):
     @property
     def carried(self) -> frozenset[str]:
         """Names of the state that goes on from sample to sample without learning."""
-        return frozenset(
-            f"layers.{i}.{name}"
-            for i, layer in enumerate(self._layers)
-            for name in layer.carried_buffers
-        )
+        pairs = enumerate(self._layers)
+        return frozenset(f"layers.{i}.{b}" for i, layer in pairs for b in layer.carried_buffers)
 
     def nonlocal_parts(self) -> dict[str, tuple[str, ...]]:
         """Return, for each layer, the parts that look beyond a synapse and its two neurons."""
@@ -405,16 +387,12 @@ class StreamNet(Estimator, nn.Module):
 
     def __sklearn_clone__(self) -> Self:
         """Return an untrained net of the same kind (scikit-learn's ``clone``)."""
-        import copy
-
         net = copy.deepcopy(self)
-        generator = torch.Generator().manual_seed(0 if self.seed is None else self.seed)
-        net.generator = generator
+        net.generator.manual_seed(0 if self.seed is None else self.seed)
         net._features = None
-        for layer in net._layers:
-            layer.reset(generator)
-        if net.readout is not None:
-            net.readout.reset()
+        for part in (*net._layers, net.readout):
+            if part is not None:
+                part.reset(net.generator)
         net.counts = dict.fromkeys(net.counts, 0)
         return net
 

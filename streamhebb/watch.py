@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable
 
-from streamhebb.errors import RunawayWarning
+import torch
+from torch import nn
+
+from streamhebb.errors import DivergedError, RunawayWarning
 from streamhebb.layers import Layer, PlasticLayer
 
 EVERY = 1000
@@ -25,22 +29,48 @@ def due(before: int, after: int) -> bool:
     return before // EVERY < after // EVERY
 
 
-def warn_of_runaways(named: Iterable[tuple[str, Layer]]) -> None:
+def look_for_runaways(named: Iterable[tuple[str, Layer]], learned: int) -> None:
     """Warn, once a layer, of neurons whose radius has grown beyond all measure.
 
     Nothing is changed: the weights are still finite, and whether to stop is the caller's choice.
 
     Args:
         named: names and layers.
+        learned: samples learned from so far.
+
+    Raises:
+        DivergedError: for weights that are no longer finite. Outputs show them at once, but not
+            those of spiking neurons, which just fall silent.
     """
     for name, layer in named:
         if not isinstance(layer, PlasticLayer):
             continue
         limit = GROWTH * getattr(layer.init, "radius", 1.0)
-        if float(layer.radius().max()) > limit:
+        largest = float(layer.radius().max())  # NaN if any is
+        if not math.isfinite(largest):
+            raise diverged([(name, layer)], learned)
+        if largest > limit:
             warnings.warn(
                 f"{name}: weights run away; the radius of some neurons has passed {limit:g}. "
                 f"Put a RunningNorm before the layer, lower its rate, or use LayerMax",
                 RunawayWarning,
                 stacklevel=4,  # whoever called step, past its no_grad wrapper
             )
+
+
+def diverged(named: Iterable[tuple[str, nn.Module | None]], learned: int) -> DivergedError:
+    """Return the error for activity that is not finite, naming the part that is at fault.
+
+    Args:
+        named: names and parts, in the order in which a fault spreads.
+        learned: samples learned from so far.
+    """
+    culprit = "the activity"
+    for name, part in named:
+        if part is not None and not all(torch.isfinite(b).all() for b in part.buffers()):
+            culprit = name
+            break
+    return DivergedError(
+        f"{culprit} is no longer finite after {learned} samples; lower its rate or use a scaling "
+        f"(NeuronRMS, LayerMax), and go back to the last snapshot"
+    )

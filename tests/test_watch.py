@@ -9,7 +9,7 @@ import torch
 
 import streamhebb as sh
 from streamhebb import watch
-from streamhebb.errors import RunawayWarning
+from streamhebb.errors import DivergedError, RunawayWarning
 
 
 def make_net(rate: float) -> sh.StreamNet:
@@ -51,3 +51,14 @@ def test_nothing_is_looked_at_without_learning(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(watch, "EVERY", 1)
     monkeypatch.setattr(watch, "GROWTH", 0.0)
     make_net(rate=0.0).step(torch.ones(3), learn=False)
+
+
+def test_weights_that_are_no_numbers_are_found_behind_silent_neurons(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watch, "EVERY", 1)
+    net = sh.StreamNet(sh.Dense(3, 2, rate=0.0), sh.Winner())
+    net.step(torch.rand(3))
+    net.layers[0].weight[1, 2] = float("nan")
+    with pytest.raises(DivergedError, match=r"0:Dense is no longer finite after \d+ samples"):
+        net.step(torch.rand(3))
