@@ -185,7 +185,7 @@ class StreamNet(Estimator, nn.Module):
     def respond(self, x: Any, *, activity: bool = False) -> StepResult:
         """Predict; change nothing, not even a counter.
 
-        Scores are those of ``step``, but for layers that normalise by the mini-batch (``BatchNorm``).
+        Scores are those of ``step``, except where a mini-batch is its own norm (``BatchNorm``).
         """
         start = self.clock.now()
         batch, single = self._accept(x.x if isinstance(x, Sample) else x)
