@@ -28,7 +28,15 @@ from streamhebb.layers import (
 )
 from streamhebb.net import StreamNet
 from streamhebb.rates import ConstantRate, ExponentialDecay, LinearDecay, NormRate
-from streamhebb.readouts import Readout, RLSReadout, SoftmaxReadout
+from streamhebb.readouts import (
+    DeltaReadout,
+    NCMReadout,
+    PESReadout,
+    Readout,
+    RLSReadout,
+    SLDAReadout,
+    SoftmaxReadout,
+)
 from streamhebb.rules import Delta, Hebb, Oja, SoftHebb
 from streamhebb.scaling import LayerMax, NeuronMax, NeuronRMS, NoScaling
 from streamhebb.spec import build, load
@@ -44,6 +52,7 @@ __all__ = [
     "ConstantRate",
     "Conv2d",
     "Delta",
+    "DeltaReadout",
     "Dense",
     "Exp",
     "ExponentialDecay",
@@ -58,6 +67,7 @@ __all__ = [
     "LocalUpdate",
     "MaxNorm",
     "MaxPool2d",
+    "NCMReadout",
     "Negative",
     "NeuronMax",
     "NeuronRMS",
@@ -66,6 +76,7 @@ __all__ = [
     "Normal",
     "Oja",
     "Outer",
+    "PESReadout",
     "PlasticLayer",
     "Positive",
     "PriorBias",
@@ -75,6 +86,7 @@ __all__ = [
     "RePU",
     "Readout",
     "RunningNorm",
+    "SLDAReadout",
     "Sample",
     "ShareWTA",
     "Sigmoid",

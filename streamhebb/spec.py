@@ -65,7 +65,14 @@ FAMILIES: dict[str, tuple[type, ...]] = {
     "layer": tuple(
         getattr(layers, name) for name in layers.__all__ if name not in ("Layer", "PlasticLayer")
     ),
-    "readout": (readouts.RLSReadout, readouts.SoftmaxReadout),
+    "readout": (
+        readouts.DeltaReadout,
+        readouts.NCMReadout,
+        readouts.PESReadout,
+        readouts.RLSReadout,
+        readouts.SLDAReadout,
+        readouts.SoftmaxReadout,
+    ),
 }
 
 

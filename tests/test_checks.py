@@ -53,6 +53,7 @@ PARTS = {
 OTHERS = {
     "Activity", "Layer", "LocalUpdate", "Outer", "PlasticLayer", "Readout", "RLSReadout", "Sample",
     "SoftmaxReadout", "StepResult", "StreamNet", "build", "load",
+    "DeltaReadout", "NCMReadout", "PESReadout", "SLDAReadout",
 }  # fmt: skip
 
 

@@ -135,6 +135,15 @@ class Readout(nn.Module):
                 new[: min(rows, old.shape[0])] = old[:rows]
                 setattr(self, name, new)
 
+    def _forget(self) -> None:
+        """Set all buffers to 0, and forget the classes of an open set."""
+        if self.open:
+            self._labels.clear()
+            self._index.clear()
+        self._resize(len(self._labels))
+        for value in self.buffers():
+            value.zero_()
+
     def _labelled(
         self, seen: Features, target: Sequence[Label | None]
     ) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,7 +14,14 @@ import streamhebb as sh
 from streamhebb.errors import ConfigError, LabelError
 from streamhebb.readouts.base import plain
 
-KINDS = [sh.SoftmaxReadout, sh.RLSReadout]
+KINDS = [
+    sh.SoftmaxReadout,
+    sh.RLSReadout,
+    sh.DeltaReadout,
+    sh.NCMReadout,
+    sh.PESReadout,
+    sh.SLDAReadout,
+]
 both = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -79,11 +86,14 @@ def test_a_late_class_leaves_what_was_learned_of_the_others(kind: Any) -> None:
     readout = kind(3)
     for _ in range(5):
         learn(readout, torch.rand(2, 3), [0, 1])
-    before = readout.weight.clone()
+    before, x = copy.deepcopy(readout), torch.rand(4, 3)
     readout.add_classes([7, 0])
     assert readout.labels == (0, 1, 7)
-    assert torch.equal(readout.weight[:2], before)
-    assert not readout.weight[2].any()
+    torch.testing.assert_close(readout.respond(x)[:, :2], before.respond(x))
+    for name in readout._class_buffers:
+        value = getattr(readout, name)
+        assert torch.equal(value[:2], getattr(before, name))
+        assert not value[2].any(), name
 
 
 @both
