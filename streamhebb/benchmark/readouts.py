@@ -9,7 +9,6 @@ them is tuned.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -34,21 +33,24 @@ from streamhebb.readouts import (
 from streamhebb.scaling import NeuronRMS
 from streamhebb.sources import mnist
 
-Make = Callable[[], Readout]
-
-CHOICES: tuple[tuple[str, Make], ...] = (
-    ("Softmax, Adam", lambda: SoftmaxReadout(lr=3e-3)),
-    ("Softmax, plain", lambda: SoftmaxReadout(lr=0.03, step="plain")),
-    ("Delta, normalised", lambda: DeltaReadout(lr=0.1)),
-    ("Delta, plain", lambda: DeltaReadout(lr=3e-3, normalise=False)),
-    ("PES", lambda: PESReadout(lr=1.0)),
-    ("RLS", lambda: RLSReadout(ridge=10.0)),
-    ("SLDA", SLDAReadout),
-    ("SLDA, 1e-2 toward variance", lambda: SLDAReadout(shrinkage=1e-2, toward="variance")),
-    ("NCM", NCMReadout),
-    ("NCM, cosine", lambda: NCMReadout(metric="cosine")),
-)
 FEATURES = ("pixels", "net")
+
+
+def choices(kind: str) -> dict[str, Readout]:
+    """The readouts that are compared, by name; two rates depend on the size of the features."""
+    plain, kappa = (3e-5, 0.01) if kind == "net" else (1e-3, 1.0)
+    return {
+        "Softmax, Adam": SoftmaxReadout(lr=1e-3),
+        "Softmax, plain": SoftmaxReadout(lr=0.03, step="plain"),
+        "Delta, normalised": DeltaReadout(lr=0.3),
+        "Delta, plain": DeltaReadout(lr=plain, normalise=False),
+        "PES": PESReadout(lr=kappa),
+        "RLS": RLSReadout(ridge=100.0),
+        "SLDA": SLDAReadout(),
+        "SLDA, as published": SLDAReadout(shrinkage=1e-4, toward="identity"),
+        "NCM": NCMReadout(),
+        "NCM, cosine": NCMReadout(metric="cosine"),
+    }
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class ReadoutResult:
     """One readout on one kind of features and one seed.
 
     Args:
-        features: ``"pixels"``, ``"net"`` or ``"random"``.
+        features: ``"pixels"``, ``"net"``, or noise at the start or later.
         n_in: how many.
         name: of the readout.
         seed: of the order of samples, and of the net.
@@ -116,19 +118,28 @@ def features(kind: str, seed: int, samples: int) -> tuple[Tensor, list[int]]:
 
 @torch.no_grad()
 def race(
-    kind: str, seed: int, x: Tensor, labels: list[int], choices: tuple[tuple[str, Make], ...]
+    readouts: dict[str, Readout], x: Tensor, labels: list[int], kind: str, seed: int
 ) -> list[ReadoutResult]:
-    """Let readouts take turns: each sample goes to all of them before the next one comes."""
-    readouts = [(name, make()) for name, make in choices]
-    for _, readout in readouts:
-        readout.build(x.shape[1])
-    right = torch.zeros(len(readouts), len(x), dtype=torch.bool)
-    seconds = [0.0] * len(readouts)
+    """Let readouts take turns: each sample goes to all of them before the next one comes.
+
+    Args:
+        readouts: by name; they go on from what they know.
+        x: features, shape ``(samples, n_in)``.
+        labels: one each.
+        kind: of the features, for the result.
+        seed: for the result.
+    """
+    each = list(readouts.values())
+    for readout in each:
+        if readout.n_in is None:
+            readout.build(x.shape[1])
+    right = torch.zeros(len(each), len(x), dtype=torch.bool)
+    seconds = [0.0] * len(each)
     for number, label in enumerate(labels):
         row = x[number : number + 1]
-        turn = number % len(readouts)  # nobody always comes first, after a cold cache
-        for which in (*range(turn, len(readouts)), *range(turn)):
-            readout = readouts[which][1]
+        turn = number % len(each)  # who comes first finds the sample in no cache
+        for which in (*range(turn, len(each)), *range(turn)):
+            readout = each[which]
             start = time.perf_counter()
             scores, seen = readout.observe(row)
             readout.learn(seen, [label])
@@ -146,11 +157,25 @@ def race(
             float(right[which, last:].float().mean()),
             1000 * seconds[which] / len(x),
         )
-        for which, (name, _) in enumerate(readouts)
+        for which, name in enumerate(readouts)
     ]
 
 
-def noise(n_in: int, samples: int) -> tuple[Tensor, list[int]]:
-    """Random features and ten labels, for what a sample costs at another number of features."""
+@torch.no_grad()
+def cost(n_in: int, first: int = 50, before: int = 5000, later: int = 200) -> list[ReadoutResult]:
+    """What a sample costs at a number of features: the first ones, and after many others.
+
+    Features are noise; the many others come in micro-batches and are not timed.
+    """
     chance = torch.Generator().manual_seed(0)
-    return torch.randn(samples, n_in, generator=chance), [i % 10 for i in range(samples)]
+    readouts = choices("pixels")
+
+    def draw(samples: int) -> tuple[Tensor, list[int]]:
+        return torch.randn(samples, n_in, generator=chance), [i % 10 for i in range(samples)]
+
+    results = race(readouts, *draw(first), "noise, first", 0)
+    for _ in range(before // 500):
+        x, labels = draw(500)
+        for readout in readouts.values():
+            readout.learn(readout.observe(x)[1], labels)
+    return results + race(readouts, *draw(later), "noise, later", 0)

@@ -62,7 +62,7 @@ class DeltaReadout(Readout):
         n_in: int | None = None,
         classes: int | Sequence[Label] | None = None,
         *,
-        lr: float = 0.1,
+        lr: float = 0.3,
         normalise: bool = True,
         eps: float = 1e-8,
         with_bias: bool = True,

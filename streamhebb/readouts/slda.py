@@ -26,10 +26,11 @@ class SLDAReadout(Readout):
     $$w_k = \Lambda \mu_k, \qquad b_k = -\tfrac12\,\mu_k^T \Lambda \mu_k, \qquad
       score = \log softmax(W x + b)$$
 
-    with $v = 1$ as published, or $v = tr(\Sigma) / n_{in}$, which makes the scores independent of
-    the units of the features. Classes are equally likely beforehand; one without a sample is never
-    predicted. $\Sigma$ and $\mu$ are exact after every sample, in whatever order or batches they
-    come. **Departure from the paper**, whose running update of $\Sigma$ counts the samples of all
+    with $v = tr(\Sigma) / n_{in}$, so that scores do not depend on the units of the features, or
+    $v = 1$ as published, there with $\epsilon = 10^{-4}$. That is very little while samples are not
+    many more than features; hence the larger default. Classes are equally likely beforehand; one
+    without a sample is never predicted. $\Sigma$ and $\mu$ are exact after every sample, in
+    whatever order or batches they come. **Departure from the paper**, whose running update of $\Sigma$ counts the samples of all
     classes in place of those of the class, and so takes the first sample of a class for a
     deviation from a mean of 0: here that one adds nothing, as in the sum above.
 
@@ -44,11 +45,12 @@ class SLDAReadout(Readout):
         n_in: features; ``None`` lets the net fill it in.
         classes: a number, the labels, or ``None`` for an open set.
         shrinkage: $\epsilon$, above 0; 1 leaves the nearest class mean.
-        toward: ``"identity"`` ($v = 1$) or ``"variance"`` ($v$ the mean variance).
+        toward: ``"variance"`` ($v$ the mean variance) or ``"identity"`` ($v = 1$), which drowns
+            features much smaller than $\sqrt\epsilon$.
         lag: share of the samples that the scores may not know of yet.
 
     Example:
-        >>> readout = SLDAReadout(2)
+        >>> readout = SLDAReadout(2, shrinkage=0.01)
         >>> _, seen = readout.observe(torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 1.0]]))
         >>> readout.learn(seen, ["low", "low", "high"])
         >>> readout.labels[readout.respond(torch.tensor([[9.0, 0.7]])).argmax()]
@@ -76,8 +78,8 @@ class SLDAReadout(Readout):
         n_in: int | None = None,
         classes: int | Sequence[Label] | None = None,
         *,
-        shrinkage: float = 1e-4,
-        toward: str = "identity",
+        shrinkage: float = 0.2,
+        toward: str = "variance",
         lag: float = 0.01,
     ) -> None:
         super().__init__(n_in, classes, ("counts", "means", "solved", "weight", "bias"))
