@@ -27,12 +27,13 @@ class SLDAReadout(Readout):
       score = \log softmax(W x + b)$$
 
     with $v = tr(\Sigma) / n_{in}$, so that scores do not depend on the units of the features, or
-    $v = 1$ as published, there with $\epsilon = 10^{-4}$. That is very little while samples are not
-    many more than features; hence the larger default. Classes are equally likely beforehand; one
+    $v = 1$ as published, there with $\epsilon = 10^{-4}$: very little while samples are not many
+    more than features, hence the larger default. Classes are equally likely beforehand; one
     without a sample is never predicted. $\Sigma$ and $\mu$ are exact after every sample, in
-    whatever order or batches they come. **Departure from the paper**, whose running update of $\Sigma$ counts the samples of all
-    classes in place of those of the class, and so takes the first sample of a class for a
-    deviation from a mean of 0: here that one adds nothing, as in the sum above.
+    whatever order or batches they come. **Departure from the paper**, whose running update of
+    $\Sigma$ counts the samples of all classes in place of those of the class, and so takes the
+    first sample of a class for a deviation from a mean of 0: here that one adds nothing, as in the
+    sum above.
 
     $\Lambda$ is no running value: $\epsilon I$ does not fade as $\Sigma$ settles, so no update of
     low rank gives it, and it costs $n_{in}^3$. ``learn`` makes it anew when the samples since the
