@@ -48,7 +48,7 @@ class SLDAReadout(Readout):
         shrinkage: $\epsilon$, above 0; 1 leaves the nearest class mean.
         toward: ``"variance"`` ($v$ the mean variance) or ``"identity"`` ($v = 1$), which drowns
             features much smaller than $\sqrt\epsilon$.
-        lag: share of the samples that the scores may not know of yet.
+        lag: share of the samples that the scores may not know of yet; at most 0.5.
 
     Example:
         >>> readout = SLDAReadout(2, shrinkage=0.01)
@@ -86,7 +86,7 @@ class SLDAReadout(Readout):
         super().__init__(n_in, classes, ("counts", "means", "solved", "weight", "bias"))
         require("SLDAReadout", "shrinkage", shrinkage, above=0, at_most=1)
         require_choice("SLDAReadout", "toward", toward, ("identity", "variance"))
-        require("SLDAReadout", "lag", lag, at_least=0, at_most=1)
+        require("SLDAReadout", "lag", lag, at_least=0, at_most=0.5)
         self.shrinkage = shrinkage
         self.toward = toward
         self.lag = lag

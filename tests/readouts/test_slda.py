@@ -243,6 +243,7 @@ def test_it_learns_real_digits_in_one_pass() -> None:
         ({"shrinkage": 1.1}, "shrinkage=1.1"),
         ({"toward": "zero"}, "'identity', 'variance'"),
         ({"lag": -0.1}, "lag=-0.1"),
+        ({"lag": 0.6}, "lag=0.6"),
         ({"lag": float("nan")}, "lag=nan"),
     ],
 )
