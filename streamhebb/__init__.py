@@ -42,7 +42,16 @@ from streamhebb.layers import (
 )
 from streamhebb.net import StreamNet
 from streamhebb.rates import ConstantRate, ExponentialDecay, LinearDecay, NormRate
-from streamhebb.readouts import Readout, RLSReadout, SoftHebbReadout, SoftmaxReadout
+from streamhebb.readouts import (
+    DeltaReadout,
+    NCMReadout,
+    PESReadout,
+    Readout,
+    RLSReadout,
+    SLDAReadout,
+    SoftHebbReadout,
+    SoftmaxReadout,
+)
 from streamhebb.rules import STDP, Delta, EProp, Hebb, Oja, PostSTDP, SoftHebb, TripletSTDP
 from streamhebb.scaling import LayerMax, NeuronMax, NeuronRMS, NoScaling
 from streamhebb.spec import build, load
@@ -62,6 +71,7 @@ __all__ = [
     "Conv2d",
     "Delay",
     "Delta",
+    "DeltaReadout",
     "Dense",
     "EProp",
     "Eligibility",
@@ -79,6 +89,7 @@ __all__ = [
     "LocalUpdate",
     "MaxNorm",
     "MaxPool2d",
+    "NCMReadout",
     "Negative",
     "NeuronMax",
     "NeuronRMS",
@@ -88,6 +99,7 @@ __all__ = [
     "Oja",
     "Outer",
     "OverTime",
+    "PESReadout",
     "PlasticLayer",
     "Positive",
     "PostSTDP",
@@ -99,6 +111,7 @@ __all__ = [
     "RePU",
     "Readout",
     "RunningNorm",
+    "SLDAReadout",
     "Sample",
     "ShareWTA",
     "Sigmoid",

@@ -66,6 +66,7 @@ OTHERS = {
     "EProp",  # needs a neuron
     "Activity", "Layer", "LocalUpdate", "Outer", "PlasticLayer", "Readout", "RLSReadout", "Sample",
     "SoftHebbReadout", "SoftmaxReadout", "StepResult", "StreamNet", "build", "load",
+    "DeltaReadout", "NCMReadout", "PESReadout", "SLDAReadout",
 }  # fmt: skip
 
 

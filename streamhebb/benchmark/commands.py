@@ -181,3 +181,40 @@ def stdp(
     if picture is not None:
         typer.echo(f"written to {draw(window, picture)}")
     _finish(out, {"rule": describe(rule), "stdp": asdict(window)})
+
+
+@app.command()
+def readouts(
+    seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2")] = "0,1,2",
+    samples: Annotated[int, typer.Option(help="Samples of the stream.")] = 5000,
+    wide: Annotated[int, typer.Option(help="Features of noise that cost is measured on.")] = 2000,
+    out: _Out = None,
+) -> None:
+    """What each readout earns and costs on MNIST, one sample at a time, taking turns."""
+    from dataclasses import asdict
+
+    from streamhebb.benchmark.readouts import FEATURES, choices, cost, features, race
+
+    torch.set_num_threads(1)
+    rows = []
+    for kind in FEATURES:
+        found = []
+        for seed in (int(part) for part in seeds.split(",")):
+            found += race(choices(kind), *features(kind, seed, samples), kind, seed)
+        rows += found
+        for name in choices(kind):
+            mine = [result for result in found if result.name == name]
+            means = [
+                statistics.mean(values)
+                for values in zip(*((r.prequential, r.last_fifth, r.ms) for r in mine), strict=True)
+            ]
+            lasts = [100 * result.last_fifth for result in mine]
+            spread = f" ± {statistics.stdev(lasts):.2f}" if len(lasts) > 1 else ""
+            typer.echo(
+                f"{kind} ({mine[0].n_in}) {name:<20} prequential {100 * means[0]:.2f} %, last "
+                f"fifth {100 * means[1]:.2f}{spread} %, {means[2]:.2f} ms a sample"
+            )
+    for result in cost(wide):
+        rows.append(result)
+        typer.echo(f"{result.features} ({wide}) {result.name:<20} {result.ms:.2f} ms a sample")
+    _finish(out, {"samples": samples, "readouts": [asdict(row) for row in rows]})

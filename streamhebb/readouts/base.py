@@ -139,6 +139,15 @@ class Readout(nn.Module):
     def _start(self, first: int) -> None:
         """Prepare the rows of the classes from this number on; as they come, they are 0."""
 
+    def _forget(self) -> None:
+        """Set all buffers to 0, and forget the classes of an open set."""
+        if self.open:
+            self._labels.clear()
+            self._index.clear()
+        self._resize(len(self._labels))
+        for value in self.buffers():
+            value.zero_()
+
     def _labelled(
         self, seen: Features, target: Sequence[Label | None]
     ) -> tuple[Tensor, Tensor, Tensor]:

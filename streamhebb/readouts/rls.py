@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from streamhebb.parts import require
+from streamhebb.readouts._linear import as_shares
 from streamhebb.readouts.base import Features, Readout
 from streamhebb.values import Label
 
@@ -116,15 +117,9 @@ class RLSReadout(Readout):
 
     def probabilities(self, scores: Tensor) -> Tensor:
         """Clip the estimates to positive numbers and bring their sum to 1."""
-        clipped = scores.clamp(1e-9, None)
-        return clipped / clipped.sum(-1, keepdim=True)
+        return as_shares(scores)
 
     def reset(self, generator: Any = None) -> None:
         """Forget the regression, and the classes of an open set."""
-        if self.open:
-            self._labels.clear()
-            self._index.clear()
-        self._resize(len(self._labels))
-        self.weight.zero_()
-        self.turn.zero_()
+        self._forget()
         self.inverse.copy_(torch.eye(self.inverse.shape[0]) / self.ridge)

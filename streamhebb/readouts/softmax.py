@@ -10,9 +10,10 @@ from torch import Tensor
 
 from streamhebb import kernels
 from streamhebb.parts import require, require_choice
+from streamhebb.readouts._linear import change
 from streamhebb.readouts.base import Features, Readout
 from streamhebb.rules import Delta
-from streamhebb.values import Activity, Label
+from streamhebb.values import Label
 
 
 class SoftmaxReadout(Readout):
@@ -95,10 +96,8 @@ class SoftmaxReadout(Readout):
         if not len(x):
             return
         error = (hot - torch.softmax(scores, 1)) / len(x)
-        update, _ = self.rule.terms(Activity(x, error, scores, self.weight), {})
-        delta = kernels.accumulate(update, self.weight, torch.empty_like(self.weight))
         self.updates.add_(1)
-        self._apply_step("weight", delta)
+        self._apply_step("weight", change(self.rule, x, error, scores, self.weight))
         self._apply_step("bias", error.sum(0))
 
     def _apply_step(self, name: str, delta: Tensor) -> None:
@@ -115,9 +114,4 @@ class SoftmaxReadout(Readout):
 
     def reset(self, generator: Any = None) -> None:
         """Forget the weights, and the classes of an open set."""
-        if self.open:
-            self._labels.clear()
-            self._index.clear()
-        self._resize(len(self._labels))
-        for value in self.buffers():
-            value.zero_()
+        self._forget()

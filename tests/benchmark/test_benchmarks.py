@@ -9,8 +9,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from streamhebb.benchmark import memory, mnist, scaling, step
+from streamhebb.benchmark import memory, mnist, readouts, scaling, step
 from streamhebb.benchmark.commands import app, machine
+from streamhebb.errors import ConfigError
 from streamhebb.scaling import NoScaling
 
 
@@ -56,6 +57,24 @@ def test_random_weights_stay_and_learned_ones_turn(data_dir: Path) -> None:
     name, choice, lr = scaling.CHOICES[-1]
     moved = scaling.run_choice(name, choice, lr, 0, samples=50, fitted=500)
     assert moved.turned < 0.99
+
+
+def test_readouts_take_turns_and_predict_before_they_learn(data_dir: Path) -> None:
+    x, labels = readouts.features("pixels", 0, 120)
+    assert x.shape == (120, 784)
+    found = readouts.race(readouts.choices("pixels"), x, labels, "pixels", 0)
+    assert {result.name for result in found} == readouts.choices("net").keys()
+    assert all(0.1 < result.prequential < 1 for result in found)
+    assert all(result.ms > 0 for result in found)
+    # Each sample has a label that was never seen before: nobody can be right.
+    blind = readouts.race(readouts.choices("pixels"), x[:20], list(range(20)), "pixels", 0)
+    assert not any(result.prequential for result in blind)
+    learned, _ = readouts.features("net", 0, 3)
+    assert learned.shape == (3, 400)
+    with pytest.raises(ConfigError, match="choose one of pixels, net"):
+        readouts.features("edges", 0, 3)
+    costs = readouts.cost(8, first=3, before=500, later=3)
+    assert [result.features for result in costs[:: len(found)]] == ["noise, first", "noise, later"]
 
 
 def test_a_benchmark_writes_where_it_was_run(tmp_path: Path) -> None:
