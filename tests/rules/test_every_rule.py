@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -21,7 +22,8 @@ import streamhebb as sh
 from streamhebb import kernels, spec
 from streamhebb.kernels import numba_backend
 from streamhebb.rules.base import traces
-from tests import oracles
+from tests import oracles, oracles_spikes
+from tests.spike_runs import Leaky
 
 F64 = torch.float64
 Matrix = list[list[float]]
@@ -51,15 +53,15 @@ def each_instant(oracle: Callable[[Matrix, Matrix, Matrix, Matrix], Matrix]) -> 
     return lambda run: [oracle(x, y, u, run.w) for x, y, u in zip(run.x, run.y, run.u, strict=True)]
 
 
-def each_sample(oracle: Callable[[Matrix, Matrix, Matrix], list[Matrix]]) -> Oracle:
-    """From an oracle ``(x[t], y[t], w) -> dw[t]`` of one sample over time, as of spike trains."""
+def each_sample(oracle: Callable[..., list[Matrix]]) -> Oracle:
+    """From an oracle ``(x[t], y[t], v[t], w) -> dw[t]`` of one sample over time."""
 
     def total(run: Run) -> list[Matrix]:
         parts = [
-            torch.tensor(oracle([x[n] for x in run.x], [y[n] for y in run.y], run.w), dtype=F64)
+            oracle(*([at[n] for at in value] for value in (run.x, run.y, run.v)), run.w)
             for n in range(len(run.x[0]))
         ]
-        changes: list[Matrix] = torch.stack(parts).sum(0).tolist()
+        changes: list[Matrix] = torch.tensor(parts, dtype=F64).sum(0).tolist()
         return changes
 
     return total
@@ -82,12 +84,32 @@ class Case:
     parts: dict[str, Any] = field(default_factory=dict)
 
 
+def spiking(rule: Any, oracle: Callable[..., list[Matrix]]) -> Case:
+    """A rule of spikes; the oracle ``(rule, x[t], y[t], v[t], w)`` sees one sample."""
+    return Case(rule, each_sample(partial(oracle, rule)), spikes=True, parts={"neuron": Leaky()})
+
+
+def eprop(rule: sh.EProp, x: Any, y: Any, v: Any, w: Matrix) -> list[Matrix]:
+    options = asdict(rule) | {"feedback": rule.init(0, len(w))["feedback"].double().tolist()}
+    return oracles_spikes.eprop(x, v, **{k: o for k, o in options.items() if k != "seed"})
+
+
 ORACLES: list[Case] = [
     Case(sh.Hebb(), each_instant(oracles.hebb)),
     Case(sh.Oja(), each_instant(oracles.oja)),
     Case(sh.SoftHebb(), each_instant(oracles.softhebb)),
     Case(sh.Delta(), each_instant(oracles.delta_rule)),
     Case(sh.Delta(0.2), each_instant(lambda x, y, u, w: oracles.delta_rule(x, y, u, w, 0.2))),
+    spiking(sh.EProp(threshold=0.6), eprop),
+    *(
+        spiking(rule, lambda r, x, y, v, w: oracles_spikes.pair_stdp(x, y, w, **asdict(r)))
+        for rule in (sh.STDP(), sh.STDP(mu_plus=1.0, mu_minus=0.5, nearest=True))
+    ),
+    spiking(sh.PostSTDP(), lambda r, x, y, v, w: oracles_spikes.post_stdp(x, y, w, **asdict(r))),
+    spiking(
+        sh.TripletSTDP(a2_plus=0.3),
+        lambda r, x, y, v, w: oracles_spikes.triplet_stdp(x, y, **asdict(r)),
+    ),
 ]
 
 BACKENDS = ["torch", "numba"]
@@ -157,6 +179,7 @@ def grouped(parts: dict[str, Any]) -> tuple[sh.PlasticLayer, tuple[int, ...]]:
 
 @cases
 @pytest.mark.parametrize("build", [dense, sparse, conv, grouped])
+@settings(max_examples=15)
 @given(batch=st.integers(1, 4), steps=st.integers(1, 3), seed=st.integers(0, 2**31))
 def test_a_layer_learns_the_same_on_both_backends(
     build: Any, case: Case, batch: int, steps: int, seed: int
