@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGES = (
-    "streamhebb", "torch", "numpy", "river", "scikit-learn", "pydantic", "safetensors",
+    "streamhebb", "torch", "numpy", "numba", "river", "scikit-learn", "pydantic", "safetensors",
     "matplotlib", "rich", "typer",
 )  # fmt: skip
 

@@ -1,9 +1,18 @@
 """The only code whose cost grows with the number of synapses.
 
-Every layer goes through these two functions, so a faster kernel serves every rule and synapse.
+Every layer goes through these functions, so a faster kernel serves every rule and synapse. They
+are carried out by one of two backends that agree to rounding: ``torch``, the default, or
+``numba``, compiled for the CPU. [`use`][streamhebb.kernels.use] chooses, or the environment
+variable ``STREAMHEBB_KERNELS``.
+
+Shapes: without groups ``pre (n, n_in)``, ``post (n, n_out)``; with ``g`` groups
+``pre (g, n, n_in)``, ``post (g, n, n_out / g)``. Weights are ``(n_out, n_in)`` in both cases. On a
+sparse synapse of fixed fan-in they are ``(n_out, fan_in)``, and ``index``, of the same shape and
+type ``int64``, says which input (of the neuron's group) each one weighs.
 """
 
-from streamhebb.kernels.dense import accumulate, drive
+from streamhebb.kernels.choice import backend, use
+from streamhebb.kernels.dispatch import accumulate, drive, sparse_drive
 from streamhebb.kernels.windows import windows
 
-__all__ = ["accumulate", "drive", "windows"]
+__all__ = ["accumulate", "backend", "drive", "sparse_drive", "use", "windows"]

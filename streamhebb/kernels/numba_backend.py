@@ -1,0 +1,137 @@
+"""The kernels compiled for the CPU by numba, where that was measured to be faster.
+
+* Updates of few competitions, which is what a stream of single samples gives a dense layer: one
+  fused pass over the weights where torch makes several.
+* Updates of many competitions in which little is active (spikes, one winner a time step): the work
+  is proportional to what is active.
+* Sparse synapses: nothing is gathered into memory first.
+
+All else is matrix products of many rows, which torch's own library does best, so it goes there:
+`drive`, and `accumulate` for convolutions. So do other devices and precisions, and tensors that
+need gradients.
+
+Loops are compiled when first called. Compiled code is not kept on disk: numba would write it as
+pickles beside the package, and a full disk would then stop a run.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from streamhebb.kernels import loops, torch_backend
+from streamhebb.values import LocalUpdate, Outer
+
+# Measured on two cores of a server processor, one thread, float32.
+FEW = 4  # rows; beyond, a matrix product and a pass over the weights are faster
+EVENTS = 1 / 8  # share of products that are not 0; beyond, a dense matrix product is faster
+LARGE = 1 << 18  # weights; below, handing arrays to compiled code costs what the loops save
+
+drive = torch_backend.drive
+
+
+class _Plan(NamedTuple):
+    """How loops go through one outer product: what may be left out because it is 0."""
+
+    skip: bool = False
+    inputs: Tensor | None = None
+
+
+def sparse_drive(pre: Tensor, weight: Tensor, index: Tensor) -> Tensor:
+    """See `streamhebb.kernels.sparse_drive`."""
+    if not _serves(pre, weight):
+        return torch_backend.sparse_drive(pre, weight, index)
+    pres = pre if pre.ndim == 3 else pre[None]
+    u = pre.new_empty(len(pres), pres.shape[1], weight.shape[0] // len(pres))
+    loops.sparse_drive(_array(pres), _array(weight), _array(index), u.numpy())
+    return u if pre.ndim == 3 else u[0]
+
+
+def accumulate(
+    update: LocalUpdate, weight: Tensor, out: Tensor, index: Tensor | None = None
+) -> Tensor:
+    """See `streamhebb.kernels.accumulate`."""
+    tensors = [value for outer in update.outer for value in outer if value is not None]
+    tensors += [value for value in (update.decay, update.dense) if value is not None]
+    serves = out.is_contiguous() and _serves(out, weight, *tensors)
+    outers = update.outer or (Outer(out.new_empty(0, len(out)), out.new_empty(0, out.shape[1])),)
+    plain = len(tensors) == 2 * len(outers) == 2  # one product, nothing to fuse it with
+    plans = [_plan(outer, weight, index, plain) for outer in outers] if serves else [None]
+    if None in plans:
+        return torch_backend.accumulate(update, weight, out, index)
+
+    none = loops.NONE[str(out.dtype)]
+    decay = none[0] if update.decay is None else _array(update.decay.sum(-2).reshape(-1))
+    dense = none if update.dense is None else _array(update.dense)
+    weights, outs = _array(weight), _array(out)
+    for number, ((post, pre, factor), plan) in enumerate(zip(outers, plans, strict=True)):
+        if plan is None:  # cannot be: see above
+            continue
+        posts, pres = (value if value.ndim == 3 else value[None] for value in (post, pre))
+        if plan.inputs is not None:
+            pres = pres[..., plan.inputs]
+        run = loops.accumulate if index is None else loops.sparse_accumulate
+        at = plan.inputs if index is None else index
+        last = number == len(outers) - 1
+        run(
+            _array(posts),
+            _array(pres),
+            loops.ALL if at is None else _array(at),
+            plan.skip,
+            none if factor is None else _array(factor),
+            decay if last else none[0],
+            dense if last else none,
+            weights,
+            outs,
+            number > 0,
+        )
+    return out
+
+
+def _array(value: Tensor) -> loops.Array:
+    """The same memory, as loops take it."""
+    return value.contiguous().numpy()
+
+
+def _plan(outer: Outer, weight: Tensor, index: Tensor | None, plain: bool) -> _Plan | None:
+    """How to go through an outer product; ``None`` if a dense matrix product is better.
+
+    What is 0 may be left out where it meets finite numbers only: else 0 times infinity, which is
+    NaN, would be missed.
+    """
+    post, pre = outer.post, outer.pre
+    if index is not None:
+        return _Plan(skip=_finite(pre))
+    if weight.numel() < LARGE or (plain and pre.shape[-2] <= FEW):
+        return None
+    if pre.shape[-2] <= FEW:
+        return _Plan()
+    # One row tells most dense updates apart at once.
+    if _share(post[..., 0, :]) * _share(pre[..., 0, :]) > EVENTS:
+        return None
+    seen = (pre != 0).flatten(0, -2).any(0)
+    columns = _share(seen)
+    if columns * _share(post) > EVENTS or not _finite(pre) or not _finite(post):
+        return None
+    return _Plan(skip=True, inputs=seen.nonzero().flatten() if columns < 0.5 else None)
+
+
+def _share(value: Tensor) -> float:
+    """How many numbers are not 0, from 0 to 1."""
+    return int(value.count_nonzero()) / value.numel()
+
+
+def _finite(value: Tensor) -> bool:
+    """Whether all numbers are finite; says no, too, where their sum overflows."""
+    return bool(value.sum().isfinite())
+
+
+def _serves(*tensors: Tensor) -> bool:
+    """Whether loops can work on these: one precision, in memory, no gradients."""
+    dtype = tensors[0].dtype
+    return dtype in (torch.float32, torch.float64) and all(
+        value.dtype == dtype and value.device.type == "cpu" and not value.requires_grad
+        for value in tensors
+    )

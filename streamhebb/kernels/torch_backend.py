@@ -1,0 +1,82 @@
+"""The kernels with torch operators: any device, any precision, always there.
+
+Shapes: without groups ``pre (n, n_in)``, ``post (n, n_out)``; with ``g`` groups
+``pre (g, n, n_in)``, ``post (g, n, n_out / g)``. Weights are ``(n_out, n_in)`` in both cases, and
+``(n_out, fan_in)`` with an ``index`` of the same shape for a sparse synapse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from streamhebb.values import LocalUpdate
+
+AT_ONCE = 1 << 22  # numbers gathered at a time for sparse synapses: 16 MiB in float32
+
+
+def by_group(matrix: Tensor, like: Tensor) -> Tensor:
+    """Rows for all neurons, (n_out, m), seen as (n_out, m) or (g, n_out / g, m)."""
+    return matrix if like.ndim == 2 else matrix.view(like.shape[0], -1, matrix.shape[1])
+
+
+def drive(pre: Tensor, weight: Tensor) -> Tensor:
+    """See `streamhebb.kernels.drive`."""
+    return pre @ by_group(weight, pre).mT
+
+
+def sparse_drive(pre: Tensor, weight: Tensor, index: Tensor) -> Tensor:
+    """See `streamhebb.kernels.sparse_drive`."""
+    weights = by_group(weight, pre) if pre.ndim == 3 else weight[None]
+    u = pre.new_empty(*weights.shape[:1], pre.shape[-2], weights.shape[1])
+    for group, rows, seen in _gathered(pre, index):
+        u[group, rows] = (seen * weights[group]).sum(-1)
+    return u if pre.ndim == 3 else u[0]
+
+
+def accumulate(
+    update: LocalUpdate, weight: Tensor, out: Tensor, index: Tensor | None = None
+) -> Tensor:
+    """See `streamhebb.kernels.accumulate`."""
+    if not update.outer:
+        out.zero_()
+    for number, (post, pre, factor) in enumerate(update.outer):
+        if number == 0:
+            _product(post, pre, out, index)
+            if factor is not None:
+                out *= factor
+        else:
+            product = _product(post, pre, torch.empty_like(out), index)
+            out += product if factor is None else product.mul_(factor)
+    if update.decay is not None:
+        decay = update.decay.sum(-2).reshape(-1, 1)
+        out.addcmul_(weight, decay, value=-1)
+    if update.dense is not None:
+        out += update.dense
+    return out
+
+
+def _product(post: Tensor, pre: Tensor, out: Tensor, index: Tensor | None) -> Tensor:
+    """Write the sum of post times pre over competitions into ``out``."""
+    if index is None:
+        torch.matmul(post.mT, pre, out=by_group(out, pre))
+        return out
+    out.zero_()
+    sums = by_group(out, pre) if pre.ndim == 3 else out[None]
+    posts = post if post.ndim == 3 else post[None]
+    for group, rows, seen in _gathered(pre, index):
+        sums[group] += (seen * posts[group, rows, :, None]).sum(0)
+    return out
+
+
+def _gathered(pre: Tensor, index: Tensor) -> Iterator[tuple[int, slice, Tensor]]:
+    """Group, rows, and what the neurons see in them, ``(rows, n_out / g, fan_in)``; few at once."""
+    pres = pre if pre.ndim == 3 else pre[None]
+    indices = index.view(len(pres), -1, index.shape[1])
+    step = max(1, AT_ONCE // max(1, indices[0].numel()))
+    for group in range(len(pres)):
+        for start in range(0, pre.shape[-2], step):
+            rows = slice(start, start + step)
+            yield group, rows, pres[group, rows][:, indices[group]]
