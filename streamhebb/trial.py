@@ -104,7 +104,7 @@ def check_shapes(rule: PlasticityRule, seed: int = 0) -> None:
         (f"state[{name!r}]", following[name], tuple(state[name].shape)) for name in state
     ]
     for number, outer in enumerate(update.outer):
-        post, pre, factor = outer if len(outer) == 3 else (*outer, None)
+        post, pre, factor = outer.post, outer.pre, outer.at(seen.weight)
         wanted.append((f"outer[{number}].post", post, (_N, _OUT)))
         wanted.append((f"outer[{number}].pre", pre, (_N, _IN)))
         if factor is not None:

@@ -9,7 +9,7 @@ Shape vocabulary, used in every docstring:
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -72,14 +72,19 @@ class Outer(NamedTuple):
     Args:
         post: shape ``(n, n_out)``.
         pre: shape ``(n, n_in)``.
-        factor: $f$, a function of the weight alone, shape ``(n_out, n_in)``, or ``None`` for 1.
-            This is how soft bounds are written: the matrix is touched once for any number of
-            instants.
+        factor: $f$, a function from weights ``(n_out, n_in)`` to a tensor of the same shape, or
+            ``None`` for 1. This is how soft bounds are written: it is asked once for any number
+            of instants. The tensor itself may stand for it.
     """
 
     post: Tensor
     pre: Tensor
-    factor: Tensor | None = None
+    factor: Callable[[Tensor], Tensor] | Tensor | None = None
+
+    def at(self, weight: Tensor) -> Tensor | None:
+        """Return the factor for these weights."""
+        factor = self.factor
+        return factor if factor is None or isinstance(factor, Tensor) else factor(weight)
 
 
 class LocalUpdate(NamedTuple):

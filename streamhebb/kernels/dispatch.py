@@ -90,6 +90,7 @@ def accumulate(
         >>> accumulate(update, torch.zeros(1, 2), torch.empty(1, 2))
         tensor([[2., 3.]])
     """
+    update = update._replace(outer=tuple(o._replace(factor=o.at(weight)) for o in update.outer))
     _check_update(update, weight, out, index)
     active().accumulate(update, weight, out, index)
     return out
@@ -115,7 +116,8 @@ def _check_update(update: LocalUpdate, weight: Tensor, out: Tensor, index: Tenso
     """Refuse shapes that are not as agreed; some would broadcast to a wrong change unnoticed."""
     n_out, n_in = weight.shape
     _check_shape("out", out, (n_out, n_in))
-    for number, (post, pre, factor) in enumerate(update.outer):
+    for number, outer in enumerate(update.outer):
+        post, pre, factor = outer.post, outer.pre, outer.at(weight)
         name, lead = f"outer[{number}]", post.shape[:-1]
         _check_shape(f"{name}.post", post, (*lead, _each(f"{name}.post", post, n_out)))
         _check_shape(f"{name}.pre", pre, (*lead, n_in if index is None else pre.shape[-1]))

@@ -53,8 +53,9 @@ def accumulate(
     update: LocalUpdate, weight: Tensor, out: Tensor, index: Tensor | None = None
 ) -> Tensor:
     """See `streamhebb.kernels.accumulate`."""
-    tensors = [value for outer in update.outer for value in outer if value is not None]
-    tensors += [value for value in (update.decay, update.dense) if value is not None]
+    factors = [outer.at(weight) for outer in update.outer]
+    parts = [part for outer in update.outer for part in (outer.post, outer.pre)]
+    tensors = [v for v in (*parts, *factors, update.decay, update.dense) if v is not None]
     serves = out.is_contiguous() and _serves(out, weight, *tensors)
     outers = update.outer or (Outer(out.new_empty(0, len(out)), out.new_empty(0, out.shape[1])),)
     plain = len(tensors) == 2 * len(outers) == 2  # one product, nothing to fuse it with
@@ -66,9 +67,11 @@ def accumulate(
     decay = none[0] if update.decay is None else _array(update.decay.sum(-2).reshape(-1))
     dense = none if update.dense is None else _array(update.dense)
     weights, outs = _array(weight), _array(out)
-    for number, ((post, pre, factor), plan) in enumerate(zip(outers, plans, strict=True)):
+    for number, (outer, plan) in enumerate(zip(outers, plans, strict=True)):
         if plan is None:  # cannot be: see above
             continue
+        post, pre = outer.post, outer.pre
+        factor = factors[number] if factors else None
         posts, pres = (value if value.ndim == 3 else value[None] for value in (post, pre))
         if plan.inputs is not None:
             pres = pres[..., plan.inputs]

@@ -42,7 +42,8 @@ def accumulate(
     """See `streamhebb.kernels.accumulate`."""
     if not update.outer:
         out.zero_()
-    for number, (post, pre, factor) in enumerate(update.outer):
+    for number, outer in enumerate(update.outer):
+        post, pre, factor = outer.post, outer.pre, outer.at(weight)
         if number == 0:
             _product(post, pre, out, index)
             if factor is not None:

@@ -108,15 +108,15 @@ class STDP:
 
     def terms(self, seen: Activity, state: State) -> tuple[LocalUpdate, State]:
         """Return potentiation and depression, and the traces after this step's spikes."""
-        pre, post, weight = seen.pre, seen.post, seen.weight
+        pre, post, _weight = seen.pre, seen.post, seen.weight
         before_pre = decayed(state["pre_trace"], self.tau_plus, self.dt)
         before_post = decayed(state["post_trace"], self.tau_minus, self.dt)
         after_pre = heard(before_pre, pre, self.nearest)
         after_post = heard(before_post, post, self.nearest)
         pre_trace = before_pre if self.simultaneous == "ignore" else after_pre
         post_trace = after_post if self.simultaneous == "both" else before_post
-        grow = Outer(post * self.a_plus, pre_trace, soft_bound(self.w_max - weight, self.mu_plus))
+        grow = Outer(post * self.a_plus, pre_trace, soft_bound(True, self.w_max, self.mu_plus))
         shrink = Outer(
-            post_trace * -self.a_minus, pre, soft_bound(weight - self.w_min, self.mu_minus)
+            post_trace * -self.a_minus, pre, soft_bound(False, self.w_min, self.mu_minus)
         )
         return LocalUpdate((grow, shrink)), {"pre_trace": after_pre, "post_trace": after_post}

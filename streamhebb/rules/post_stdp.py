@@ -74,5 +74,5 @@ class PostSTDP:
     def terms(self, seen: Activity, state: State) -> tuple[LocalUpdate, State]:
         """Return ``y (trace - target)``, bounded, and the trace after this step's spikes."""
         trace = heard(decayed(state["pre_trace"], self.tau, self.dt), seen.pre, self.nearest)
-        factor = soft_bound(self.w_max - seen.weight, self.mu)
+        factor = soft_bound(True, self.w_max, self.mu)
         return LocalUpdate((Outer(seen.post, trace - self.target, factor),)), {"pre_trace": trace}

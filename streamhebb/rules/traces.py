@@ -10,6 +10,7 @@ The exponential is exact for any ``dt``; an Euler step, $1 - dt/\tau$, shortens 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -79,21 +80,26 @@ def require_bounds(owner: str, w_min: float, w_max: float) -> None:
     require(owner, "w_max", w_max, above=w_min)
 
 
-def soft_bound(room: Tensor, mu: float) -> Tensor | None:
-    """Return the room left to a weight to the power ``mu``; ``None`` for 1 everywhere.
+def soft_bound(upper: bool, bound: float, mu: float) -> Callable[[Tensor], Tensor] | None:
+    """Return the room left to a weight, to the power ``mu``, as a function of the weight.
 
     A weight beyond its bound has no room, rather than a power of a negative number (NaN).
 
     Args:
-        room: distance of each weight to its bound; overwritten, fresh memory of this size costs
-            more than the arithmetic.
-        mu: at least 0.
+        upper: whether ``bound`` is the upper one.
+        bound: where the room ends.
+        mu: at least 0; for 0 there is room everywhere, and ``None`` is returned.
 
     Example:
-        >>> soft_bound(torch.tensor([-1.0, 0.25]), 0.5)
+        >>> soft_bound(True, 1.0, 0.5)(torch.tensor([2.0, 0.75]))
         tensor([0.0000, 0.5000])
     """
     if mu == 0:
         return None
-    room.clamp_min_(0)
-    return room if mu == 1 else room.pow_(mu)
+
+    def room(weight: Tensor) -> Tensor:
+        left = bound - weight if upper else weight - bound
+        left.clamp_min_(0)
+        return left if mu == 1 else left.pow_(mu)
+
+    return room

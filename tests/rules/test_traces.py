@@ -44,7 +44,9 @@ def test_a_trace_does_not_hide_what_is_not_finite() -> None:
 
 
 def test_a_weight_beyond_its_bound_has_no_room() -> None:
-    room = torch.tensor([-1.0, 0.0, 0.25])
-    assert soft_bound(room.clone(), 0) is None
-    bounds = [soft_bound(room.clone(), mu) for mu in (0.5, 1)]
-    assert [None if b is None else b.tolist() for b in bounds] == [[0, 0, 0.5], [0, 0, 0.25]]
+    weight = torch.tensor([2.0, 1.0, 0.75])
+    assert soft_bound(True, 1.0, 0) is None
+    for upper, sign in ((True, 1), (False, -1)):
+        bounds = [soft_bound(upper, sign * 1.0, mu) for mu in (0.5, 1)]
+        found = [None if b is None else b(sign * weight).tolist() for b in bounds]
+        assert found == [[0, 0, 0.5], [0, 0, 0.25]]
