@@ -76,7 +76,7 @@ class ReadoutResult:
     ms: float
 
 
-def small_net(seed: int, samples: int = 2000) -> StreamNet:
+def small_net(seed: int, samples: int) -> StreamNet:
     """One convolution of 16 neurons that has seen images without labels: 400 features."""
     net = StreamNet(
         RunningNorm(1),
@@ -101,8 +101,14 @@ def small_net(seed: int, samples: int = 2000) -> StreamNet:
     return net
 
 
-def features(kind: str, seed: int, samples: int) -> tuple[Tensor, list[int]]:
+def features(kind: str, seed: int, samples: int, looked_at: int = 2000) -> tuple[Tensor, list[int]]:
     """Features ``(samples, n_in)`` in the order of the seed, and their labels.
+
+    Args:
+        kind: ``"pixels"`` or ``"net"``.
+        seed: of the order, and of the net.
+        samples: how many.
+        looked_at: images that the net has seen before.
 
     Raises:
         ConfigError: for an unknown kind.
@@ -112,7 +118,7 @@ def features(kind: str, seed: int, samples: int) -> tuple[Tensor, list[int]]:
     images, labels = whole_set(mnist("train"))
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:samples]
     chosen = images[order]
-    x = small_net(seed).features(chosen) if kind == "net" else chosen.flatten(1)
+    x = small_net(seed, looked_at).features(chosen) if kind == "net" else chosen.flatten(1)
     return x, [labels[i] for i in order.tolist()]
 
 
