@@ -41,6 +41,9 @@ LAYERS: list[tuple[sh.Layer, tuple[int, ...]]] = [
 RULES = [
     sh.Hebb(), sh.Oja(), sh.SoftHebb(), sh.Delta(), sh.Delta(0.1), sh.STDP(),
     sh.STDP(mu_plus=0.5, mu_minus=1, nearest=True), sh.PostSTDP(), sh.TripletSTDP(),
+    sh.Sanger(), sh.Instar(),
+    sh.Outstar(), sh.BCM(), sh.BCM(form="intrator"), sh.LPL(), sh.LPL(decorrelation=0.1),
+    sh.ForwardForward(), sh.Both(sh.Hebb(), sh.Outstar()), sh.Both(sh.BCM(), sh.LPL()),
 ]  # fmt: skip
 COMPETITIONS = [
     sh.Independent(), sh.Independent("repu"), sh.SoftWTA(), sh.SoftWTA(anti_hebbian=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from streamhebb.errors import ConfigError
 from streamhebb.parts import State
 from streamhebb.values import Activity, LocalUpdate, Outer
 
@@ -17,8 +18,10 @@ class Sanger:
 
     Each neuron learns from what the neurons before it leave unexplained. For that it must know
     their outputs and weights, so the rule is **not local**, and names what it looks at. With
-    groups, neurons are ranked within their group. It needs to know which inputs neurons share, so
-    it has no meaning where each neuron has inputs of its own (sparse synapses).
+    groups, neurons are ranked within their group.
+
+    Raises:
+        ConfigError: in ``terms``, on synapses where each neuron has inputs of its own.
 
     Example:
         >>> import torch
@@ -42,6 +45,12 @@ class Sanger:
     def terms(self, seen: Activity, state: State) -> tuple[LocalUpdate, State]:
         """Return ``y x - tril(y yᵀ) w``."""
         post, pre = seen.post, seen.pre
+        if pre.shape[-1] != seen.weight.shape[-1]:
+            raise ConfigError(
+                f"Sanger: neurons that see {seen.weight.shape[-1]} of {pre.shape[-1]} inputs are "
+                f"not allowed; each subtracts what others explain of the same inputs. Use Dense, "
+                f"Conv2d, or rule=Oja()"
+            )
         together = (post.mT @ post).tril()  # its diagonal is Oja's decay
         weight = seen.weight.view(*post.shape[:-2], post.shape[-1], -1)
         explained = (together @ weight).view_as(seen.weight)
