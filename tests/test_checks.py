@@ -11,6 +11,7 @@ import streamhebb as sh
 from streamhebb.checks import check_layer, check_locality, check_rule
 from streamhebb.errors import CheckError, StreamhebbError
 from streamhebb.parts import State
+from streamhebb.rules.base import nonlocal_parts
 from streamhebb.values import Activity, LocalUpdate, Outer
 
 VECTOR, IMAGE = (4,), (2, 6, 6)
@@ -104,7 +105,7 @@ def test_every_part_keeps_its_promises(name: str, part: Any) -> None:
 @pytest.mark.parametrize("scaling", SCALINGS, ids=repr)
 @pytest.mark.parametrize("rule", RULES, ids=repr)
 def test_locality_names_what_is_not_local_and_nothing_else(rule: Any, scaling: Any) -> None:
-    named = ("LayerMax",) if scaling == sh.LayerMax() else ()
+    named = (*nonlocal_parts(rule), *(("LayerMax",) if scaling == sh.LayerMax() else ()))
     assert check_locality(sh.Dense(4, 3, rule=rule, scaling=scaling)) == named
     conv = sh.Conv2d(2, 4, 3, rule=rule, scaling=scaling, bias=sh.PriorBias())
     assert check_locality(conv) == (*named, "PriorBias", "weight sharing")

@@ -249,3 +249,28 @@ def rules(
         table.add_row(name, measure, f"{mine[0].samples:,}", f"{first:.3f}", ends)
     Console().print(table)
     _finish(out, {"rules": [result.row() for result in found]})
+
+
+@app.command()
+def forward(
+    seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2")] = "0,1,2",
+    limit: Annotated[int | None, typer.Option(help="Images learned from.")] = None,
+    out: _Out = None,
+) -> None:
+    """Forward-Forward on MNIST, two steps an image: with labels, and self-contrastive."""
+    from streamhebb.benchmark.forward import ForwardResult, run_seed
+
+    torch.set_num_threads(1)
+
+    def tell(result: ForwardResult) -> None:
+        typer.echo(
+            f"seed {result.seed}: {result.way}: test {100 * result.before:.2f} -> "
+            f"{100 * result.test:.2f} % after {result.samples} images"
+        )
+
+    found = [result for s in seeds.split(",") for result in run_seed(int(s), limit, tell)]
+    for way in dict.fromkeys(result.way for result in found):
+        values = [100 * result.test for result in found if result.way == way]
+        spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+        typer.echo(f"{way}: {statistics.mean(values):.2f}{spread} % over {len(values)} seeds")
+    _finish(out, {"forward": [result.row() for result in found]})

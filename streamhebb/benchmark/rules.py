@@ -1,7 +1,8 @@
 """What the classical rules are known for, tried on MNIST, one image at a time, without labels.
 
 Oja and Sanger see images less their mean, and are held against numpy's singular vectors of the
-covariance. BCM sees images of length one. Földiák's network sees images less their mean.
+covariance. BCM sees images of length one. Földiák's network sees images less their mean, and begins
+with positive weights, so that all its neurons answer alike.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 from streamhebb.benchmark.mnist import whole_set
 from streamhebb.competition import Independent
 from streamhebb.init import Normal, Positive
+from streamhebb.lateral import Lateral
 from streamhebb.layers import Dense
 from streamhebb.rates import LinearDecay
 from streamhebb.rules import BCM, Oja, PlasticityRule, Sanger
@@ -132,6 +134,27 @@ def selective(images: Tensor, held_out: Tensor, samples: int, seed: int) -> LawR
     return LawResult("BCM", "selectivity", seed, *found, samples)
 
 
+def decorrelated(
+    images: Tensor, held_out: Tensor, samples: int, seed: int, lateral: bool = True
+) -> LawResult:
+    """Let 8 neurons become different by anti-Hebbian lateral weights, or not, as control.
+
+    Without lateral weights all of them find the first principal component.
+    """
+    layer = Dense(
+        images.shape[1],
+        8,
+        rule=Oja(),
+        lateral=Lateral(0.001) if lateral else None,
+        rate=LinearDecay(0.003, samples),
+        scaling=NoScaling(),
+        init=Positive(0.5),
+    )
+    found = _learn(layer, images, samples, seed, lambda: correlation(layer, held_out))
+    name = "Földiák (Oja + Lateral)" if lateral else "Oja alone, control"
+    return LawResult(name, "mean |correlation|", seed, *found, samples)
+
+
 def run_seed(
     seed: int, limit: int | None = None, on_result: Callable[[LawResult], None] | None = None
 ) -> list[LawResult]:
@@ -151,9 +174,11 @@ def run_seed(
         return samples if limit is None else min(samples, limit)
 
     tries: list[Callable[[], LawResult]] = [
-        lambda: principal(Oja(), 1, 0.003, centred, enough(30_000), seed),
-        lambda: principal(Sanger(), COMPONENTS, 0.003, centred, enough(120_000), seed),
+        lambda: principal(Oja(), 1, 0.003, centred, enough(20_000), seed),
+        lambda: principal(Sanger(), COMPONENTS, 0.003, centred, enough(60_000), seed),
         lambda: selective(F.normalize(images), F.normalize(held_out), enough(20_000), seed),
+        lambda: decorrelated(centred, held_out - mean, enough(20_000), seed),
+        lambda: decorrelated(centred, held_out - mean, enough(20_000), seed, lateral=False),
     ]
     results = []
     for attempt in tries:
