@@ -1,4 +1,4 @@
-"""Learning by two forward passes on MNIST, one image at a time: Forward-Forward, with and without labels.
+"""Learning by two forward passes on MNIST, one image at a time, with and without labels.
 
 Each image is two steps of the net: a positive one with modulator 1, a negative one with -1.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -81,8 +82,18 @@ def goodness(net: StreamNet, images: Tensor) -> Tensor:
     return net.features(marked(every, labels)).square().mean(1).view(-1, 10)
 
 
+def _agreement(scores: Tensor, wanted: list[Any]) -> float:
+    """Share of images whose best score is that of the wanted digit."""
+    guess = scores.argmax(1).tolist()
+    return float(np.mean([a == b for a, b in zip(guess, wanted, strict=True)]))
+
+
 def labelled(
-    seed: int, n_out: int = 500, lr: float = 1.0, limit: int | None = None, tested: int | None = None
+    seed: int,
+    n_out: int = 500,
+    lr: float = 1.0,
+    limit: int | None = None,
+    tested: int | None = None,
 ) -> ForwardResult:
     """Forward-Forward with labels: the right label against the best of the wrong ones.
 
@@ -95,8 +106,7 @@ def labelled(
     net = make_net(n_out, lr, seed)
 
     def accuracy() -> float:
-        guess = goodness(net, held_out).argmax(1).tolist()
-        return sum(a == b for a, b in zip(guess, wanted, strict=True)) / len(wanted)
+        return _agreement(goodness(net, held_out), wanted)
 
     before, last, total = accuracy(), Prequential(), len(source)
     for number, sample in enumerate(source, 1):
@@ -130,11 +140,11 @@ def self_contrastive(
 
     def accuracy() -> float:
         readout = RLSReadout(n_out, classes=10, ridge=1.0)
-        for part in torch.arange(len(images)).split(500):
+        for at in range(0, len(images), 500):
+            part = slice(at, at + 500)
             features = net.features(images[part].flatten(1))
-            readout.learn(readout.observe(features)[1], [labels[i] for i in part.tolist()])
-        guess = readout.respond(net.features(held_out.flatten(1))).argmax(1).tolist()
-        return sum(a == b for a, b in zip(guess, wanted, strict=True)) / len(wanted)
+            readout.learn(readout.observe(features)[1], labels[part])
+        return _agreement(readout.respond(net.features(held_out.flatten(1))), wanted)
 
     with torch.no_grad():
         before, previous, total = accuracy(), None, 0

@@ -10,9 +10,9 @@ from streamhebb.rules.hebb import Hebb
 from streamhebb.rules.instar import Instar
 from streamhebb.rules.lpl import LPL
 from streamhebb.rules.oja import Oja
+from streamhebb.rules.outstar import Outstar
 from streamhebb.rules.pair_stdp import STDP
 from streamhebb.rules.post_stdp import PostSTDP
-from streamhebb.rules.outstar import Outstar
 from streamhebb.rules.sanger import Sanger
 from streamhebb.rules.softhebb import SoftHebb
 from streamhebb.rules.triplet_stdp import TripletSTDP

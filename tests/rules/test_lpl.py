@@ -52,9 +52,7 @@ def test_running_statistics_are_exact_while_they_are_young() -> None:
     rule = sh.LPL(decorrelation=1.0, tau=100)
     state: State | None = None
     for row in values:
-        seen = sh.Activity(
-            torch.ones(1, 1).double(), row[None], row[None], torch.ones(3, 1).double()
-        )
+        seen = sh.Activity(one, row[None], row[None], w)
         _, state = change(rule, seen, state)
     assert state is not None
     torch.testing.assert_close(state["mean"], values.mean(0))
@@ -63,7 +61,7 @@ def test_running_statistics_are_exact_while_they_are_young() -> None:
 
 
 def learned(rule: Any) -> Tensor:
-    """One neuron on two clusters that last for long, beside noise that varies more (their fig. 2)."""
+    """One neuron on two clusters that last for long, beside noise that varies more."""
     chance = torch.Generator().manual_seed(0)
     weight = torch.tensor([[0.3, 0.3]], dtype=F64)
     state: State | None = None
