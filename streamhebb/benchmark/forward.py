@@ -53,12 +53,12 @@ class ForwardResult:
         return asdict(self)
 
 
-def make_net(n_out: int, lr: float, seed: int) -> StreamNet:
+def make_net(n_out: int, theta: float, lr: float, seed: int) -> StreamNet:
     """One layer of rectified neurons that learn by goodness."""
     layer = Dense(
         784,
         n_out,
-        rule=ForwardForward(theta=2.0),
+        rule=ForwardForward(theta),
         competition=Independent("relu"),
         rate=lr,
         scaling=NoScaling(),
@@ -103,7 +103,7 @@ def labelled(
     source = mnist("train", seed=seed, limit=limit)
     held_out, wanted = whole_set(mnist("test", limit=tested))
     held_out = held_out.flatten(1)
-    net = make_net(n_out, lr, seed)
+    net = make_net(n_out, 2.0, lr, seed)
 
     def accuracy() -> float:
         return _agreement(goodness(net, held_out), wanted)
@@ -125,7 +125,7 @@ def labelled(
 def self_contrastive(
     seed: int,
     n_out: int = 500,
-    lr: float = 0.01,
+    lr: float = 0.1,
     limit: int | None = None,
     tested: int | None = None,
     fitted: int = 20_000,
@@ -134,7 +134,7 @@ def self_contrastive(
 
     Accuracy is that of ridge regression on the frozen features.
     """
-    net = make_net(n_out, lr, seed)
+    net = make_net(n_out, 8.0, lr, seed)
     images, labels = whole_set(mnist("train", limit=fitted))
     held_out, wanted = whole_set(mnist("test", limit=tested))
 

@@ -175,7 +175,7 @@ def run_seed(
 
     tries: list[Callable[[], LawResult]] = [
         lambda: principal(Oja(), 1, 0.003, centred, enough(20_000), seed),
-        lambda: principal(Sanger(), COMPONENTS, 0.003, centred, enough(60_000), seed),
+        lambda: principal(Sanger(), COMPONENTS, 0.003, centred, enough(120_000), seed),
         lambda: selective(F.normalize(images), F.normalize(held_out), enough(20_000), seed),
         lambda: decorrelated(centred, held_out - mean, enough(20_000), seed),
         lambda: decorrelated(centred, held_out - mean, enough(20_000), seed, lateral=False),

@@ -52,6 +52,7 @@ def test_running_statistics_are_exact_while_they_are_young() -> None:
     rule = sh.LPL(decorrelation=1.0, tau=100)
     state: State | None = None
     for row in values:
+        one, w = torch.ones(1, 1, dtype=F64), torch.ones(3, 1, dtype=F64)
         seen = sh.Activity(one, row[None], row[None], w)
         _, state = change(rule, seen, state)
     assert state is not None
@@ -66,7 +67,7 @@ def learned(rule: Any) -> Tensor:
     weight = torch.tensor([[0.3, 0.3]], dtype=F64)
     state: State | None = None
     side = 1.0
-    for _ in range(4000):
+    for _ in range(3000):
         if float(torch.rand((), generator=chance)) < 0.05:
             side = -side
         noise = torch.randn(2, generator=chance, dtype=F64) * torch.tensor([0.1, 2.0])
@@ -89,7 +90,7 @@ def test_without_the_hebbian_term_the_output_collapses() -> None:
     spread = []
     for hebbian in (0.0, 1.0):
         weight, state = torch.ones(1, 2, dtype=F64), None
-        for _ in range(2000):
+        for _ in range(1000):
             x = torch.randn(1, 2, generator=chance, dtype=F64)
             y = x @ weight.T
             dw, state = change(sh.LPL(hebbian=hebbian), sh.Activity(x, y, y, weight), state)
