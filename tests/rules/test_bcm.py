@@ -61,7 +61,7 @@ def test_a_neuron_becomes_selective(form: str) -> None:
 
     before = selectivity()
     chance = torch.Generator().manual_seed(1)
-    for index in torch.randint(5, (4000,), generator=chance):
+    for index in torch.randint(5, (6000,), generator=chance):
         layer.learn(layer.observe(patterns[index][None])[1])
     assert float(before.max()) < 0.5
     assert float(selectivity().min()) > 0.75  # 0.8 is an answer to one of five alone

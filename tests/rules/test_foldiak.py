@@ -18,11 +18,11 @@ def test_outputs_that_are_alike_become_uncorrelated() -> None:
     chance = torch.Generator().manual_seed(0)
     axes = torch.linalg.qr(torch.randn(8, 8, generator=chance, dtype=F64))[0]
     scale = torch.tensor([2.0, 1.8, 1.6, 0.3, 0.3, 0.2, 0.2, 0.1], dtype=F64)
-    data = torch.randn(2500, 8, generator=chance, dtype=F64) * scale @ axes.T
+    data = torch.randn(4000, 8, generator=chance, dtype=F64) * scale @ axes.T
     ends = {}
     for lateral in (sh.Lateral(0.01), None):
         layer = sh.Dense(
-            8, 3, rule=sh.Oja(), lateral=lateral, rate=sh.LinearDecay(0.01, 2500),
+            8, 3, rule=sh.Oja(), lateral=lateral, rate=sh.LinearDecay(0.01, 4000),
             scaling=sh.NoScaling(), init=sh.Positive(0.5),
         )  # fmt: skip
         layer.reset(torch.Generator().manual_seed(1))
