@@ -52,7 +52,23 @@ from streamhebb.readouts import (
     SoftHebbReadout,
     SoftmaxReadout,
 )
-from streamhebb.rules import STDP, Delta, EProp, Hebb, Oja, PostSTDP, SoftHebb, TripletSTDP
+from streamhebb.rules import (
+    BCM,
+    LPL,
+    STDP,
+    Both,
+    Delta,
+    EProp,
+    ForwardForward,
+    Hebb,
+    Instar,
+    Oja,
+    Outstar,
+    PostSTDP,
+    Sanger,
+    SoftHebb,
+    TripletSTDP,
+)
 from streamhebb.scaling import LayerMax, NeuronMax, NeuronRMS, NoScaling
 from streamhebb.spec import build, load
 from streamhebb.values import Activity, LocalUpdate, Outer, Sample, StepResult
@@ -61,11 +77,14 @@ from streamhebb.values import Activity, LocalUpdate, Outer, Sample, StepResult
 _RiverClassifier.register(StreamNet)
 
 __all__ = [
+    "BCM",
+    "LPL",
     "STDP",
     "Activity",
     "AdaptiveThreshold",
     "AvgPool2d",
     "BatchNorm",
+    "Both",
     "Clip",
     "ConstantRate",
     "Conv2d",
@@ -78,9 +97,11 @@ __all__ = [
     "Exp",
     "ExponentialDecay",
     "Flatten",
+    "ForwardForward",
     "HardWTA",
     "Hebb",
     "Independent",
+    "Instar",
     "L2Norm",
     "Lateral",
     "Layer",
@@ -98,6 +119,7 @@ __all__ = [
     "Normal",
     "Oja",
     "Outer",
+    "Outstar",
     "OverTime",
     "PESReadout",
     "PlasticLayer",
@@ -113,6 +135,7 @@ __all__ = [
     "RunningNorm",
     "SLDAReadout",
     "Sample",
+    "Sanger",
     "ShareWTA",
     "Sigmoid",
     "SoftHebb",

@@ -30,7 +30,15 @@ from types import ModuleType
 from typing import Annotated, Any, Literal, Union, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 
 from streamhebb import (
     bias,
@@ -162,6 +170,15 @@ def _family_of(hint: Any) -> str | None:
     return asked[0] if asked else None
 
 
+def _within(family: str) -> Any:
+    """A part within a part of its own family, looked up when one is read: it may hold others."""
+
+    def check(value: Any) -> Any:
+        return TypeAdapter(_family(family)).validate_python(value)
+
+    return Annotated[Any, BeforeValidator(check)]
+
+
 @cache
 def _model(cls: type) -> type[Described]:
     """A pydantic model with the arguments of a class's constructor."""
@@ -170,7 +187,8 @@ def _model(cls: type) -> type[Described]:
         hint = argument.hint
         if family := _family_of(hint):
             number = float if family == "rate" else None
-            hint = Union[_family(family), number, None]  # noqa: UP007
+            asked = _within(family) if cls in FAMILIES[family] else _family(family)
+            hint = Union[asked, number, None]  # noqa: UP007
         if name == "n_in":
             hint = int | None
         elif name == "classes":

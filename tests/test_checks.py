@@ -11,6 +11,7 @@ import streamhebb as sh
 from streamhebb.checks import check_layer, check_locality, check_rule
 from streamhebb.errors import CheckError, StreamhebbError
 from streamhebb.parts import State
+from streamhebb.rules.base import nonlocal_parts
 from streamhebb.values import Activity, LocalUpdate, Outer
 
 VECTOR, IMAGE = (4,), (2, 6, 6)
@@ -41,6 +42,9 @@ LAYERS: list[tuple[sh.Layer, tuple[int, ...]]] = [
 RULES = [
     sh.Hebb(), sh.Oja(), sh.SoftHebb(), sh.Delta(), sh.Delta(0.1), sh.STDP(),
     sh.STDP(mu_plus=0.5, mu_minus=1, nearest=True), sh.PostSTDP(), sh.TripletSTDP(),
+    sh.Sanger(), sh.Instar(),
+    sh.Outstar(), sh.BCM(), sh.BCM(form="intrator"), sh.LPL(), sh.LPL(decorrelation=0.1),
+    sh.ForwardForward(), sh.Both(sh.Hebb(), sh.Outstar()), sh.Both(sh.BCM(), sh.LPL()),
 ]  # fmt: skip
 COMPETITIONS = [
     sh.Independent(), sh.Independent("repu"), sh.SoftWTA(), sh.SoftWTA(anti_hebbian=True),
@@ -101,7 +105,7 @@ def test_every_part_keeps_its_promises(name: str, part: Any) -> None:
 @pytest.mark.parametrize("scaling", SCALINGS, ids=repr)
 @pytest.mark.parametrize("rule", RULES, ids=repr)
 def test_locality_names_what_is_not_local_and_nothing_else(rule: Any, scaling: Any) -> None:
-    named = ("LayerMax",) if scaling == sh.LayerMax() else ()
+    named = (*nonlocal_parts(rule), *(("LayerMax",) if scaling == sh.LayerMax() else ()))
     assert check_locality(sh.Dense(4, 3, rule=rule, scaling=scaling)) == named
     conv = sh.Conv2d(2, 4, 3, rule=rule, scaling=scaling, bias=sh.PriorBias())
     assert check_locality(conv) == (*named, "PriorBias", "weight sharing")

@@ -218,3 +218,59 @@ def readouts(
         rows.append(result)
         typer.echo(f"{result.features} ({wide}) {result.name:<20} {result.ms:.2f} ms a sample")
     _finish(out, {"samples": samples, "readouts": [asdict(row) for row in rows]})
+
+
+@app.command()
+def rules(
+    seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2")] = "0,1,2",
+    limit: Annotated[int | None, typer.Option(help="Images each rule learns from.")] = None,
+    out: _Out = None,
+) -> None:
+    """What classical rules are known for, on MNIST: components, selectivity, decorrelation."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from streamhebb.benchmark.rules import LawResult, run_seed
+
+    torch.set_num_threads(1)
+
+    def tell(result: LawResult) -> None:
+        typer.echo(
+            f"seed {result.seed}: {result.rule}, {result.measure}: {result.start:.3f} -> "
+            f"{result.end:.4f} after {result.samples} images"
+        )
+
+    found = [result for s in seeds.split(",") for result in run_seed(int(s), limit, tell)]
+    table = Table("rule", "measure", "images", "at first", "at the end, each seed")
+    for name, measure in dict.fromkeys((r.rule, r.measure) for r in found):
+        mine = [r for r in found if (r.rule, r.measure) == (name, measure)]
+        first = statistics.mean(r.start for r in mine)
+        ends = ", ".join(f"{r.end:.4f}" for r in mine)
+        table.add_row(name, measure, f"{mine[0].samples:,}", f"{first:.3f}", ends)
+    Console().print(table)
+    _finish(out, {"rules": [result.row() for result in found]})
+
+
+@app.command()
+def forward(
+    seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2")] = "0,1,2",
+    limit: Annotated[int | None, typer.Option(help="Images learned from.")] = None,
+    out: _Out = None,
+) -> None:
+    """Forward-Forward on MNIST, two steps an image: with labels, and self-contrastive."""
+    from streamhebb.benchmark.forward import ForwardResult, run_seed
+
+    torch.set_num_threads(1)
+
+    def tell(result: ForwardResult) -> None:
+        typer.echo(
+            f"seed {result.seed}: {result.way}: test {100 * result.before:.2f} -> "
+            f"{100 * result.test:.2f} % after {result.samples} images"
+        )
+
+    found = [result for s in seeds.split(",") for result in run_seed(int(s), limit, tell)]
+    for way in dict.fromkeys(result.way for result in found):
+        values = [100 * result.test for result in found if result.way == way]
+        spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+        typer.echo(f"{way}: {statistics.mean(values):.2f}{spread} % over {len(values)} seeds")
+    _finish(out, {"forward": [result.row() for result in found]})

@@ -9,9 +9,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from streamhebb.benchmark import memory, mnist, readouts, scaling, step
+from streamhebb.benchmark import forward, memory, mnist, readouts, rules, scaling, step
 from streamhebb.benchmark.commands import app, machine
 from streamhebb.errors import ConfigError
+from streamhebb.layers import Dense
 from streamhebb.scaling import NoScaling
 
 
@@ -86,3 +87,38 @@ def test_a_benchmark_writes_where_it_was_run(tmp_path: Path) -> None:
     kept = json.loads(out.read_text("utf-8"))
     assert kept["step"][0]["threads"] == 1
     assert kept["processor"] == machine()["processor"]
+
+
+def test_alignment_and_selectivity_are_what_they_say() -> None:
+    axes = torch.linalg.qr(torch.randn(6, 6, dtype=torch.float64))[0]
+    data = torch.randn(500, 6, dtype=torch.float64) * torch.arange(6, 0, -1) @ axes.T
+    found = rules.components(data, 3)
+    assert found.shape == (3, 6)
+    assert rules.alignment(found, found) == pytest.approx(1)
+    assert rules.alignment(found.flip(0), found) < 1e-6
+    layer = Dense(4, 2)
+    layer.set_weight(torch.tensor([[1.0, 1, 1, 1], [1, -1, -1, -1]]))
+    # One neuron answers all four alike, the other one of four.
+    assert rules.selectivity(layer, torch.eye(4)) == pytest.approx((0 + 0.75) / 2)
+    layer.set_weight(torch.tensor([[1.0, 0, 0, 0], [-2, 0, 0, 0]]))
+    assert rules.correlation(layer, torch.randn(20, 4)) == pytest.approx(1, abs=1e-5)
+
+
+def test_rules_are_tried_on_mnist(data_dir: Path) -> None:
+    results = rules.run_seed(0, limit=400)
+    by_name = {result.rule: result for result in results}
+    assert set(by_name) == {
+        "Oja", "Sanger", "BCM", "Földiák (Oja + Lateral)", "Oja alone, control",
+    }  # fmt: skip
+    assert by_name["Oja"].end > 0.4 > by_name["Oja"].start
+    assert by_name["BCM"].end > by_name["BCM"].start + 0.1
+    assert all(result.samples == 400 for result in results)
+    assert results[0].row()["rule"] == "Oja"
+
+
+def test_two_forward_passes_learn_mnist(data_dir: Path) -> None:
+    result = forward.labelled(0, n_out=100, limit=400, tested=300)
+    assert result.test > 0.25 > result.before
+    quiet = forward.self_contrastive(0, n_out=50, limit=300, tested=300, fitted=500)
+    assert quiet.samples == 299  # the first image has none before it
+    assert quiet.test > 0.5
