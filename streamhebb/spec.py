@@ -70,7 +70,7 @@ FAMILIES: dict[str, tuple[type, ...]] = {
     "threshold": (homeostasis.AdaptiveThreshold,),
     "lateral": (lateral.Lateral,),
     "eligibility": (eligibility.Eligibility,),
-    "neuron": (),
+    "neuron": (neurons.ALIF, neurons.LI, neurons.LIF, neurons.LIFBox, neurons.LIFRefractory),
     "constraint": (constraints.Clip, constraints.SynapticScaling),
     "layer": tuple(
         getattr(layers, name)
