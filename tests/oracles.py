@@ -471,3 +471,94 @@ def step(
             for j, (b, change) in enumerate(zip(bias, changes, strict=True))
         ]
     return drives, after, new_bias
+
+
+# ---- spiking neurons: one neuron over time ----------------------------------------------------
+
+
+def leak(value: float, towards: float, dt: float, tau: float) -> float:
+    """One Euler step of dx/dt = (towards - x) / tau."""
+    return value + dt / tau * (towards - value)
+
+
+def spiking(
+    drive: Vector,
+    *,
+    tau_mem: float,
+    dt: float,
+    v_leak: float,
+    tau_syn: float | None = None,
+    v_th: float = math.inf,
+    v_reset: float = 0.0,
+    shift: float = 0.0,
+    rest: int = 0,
+    tau_adapt: float | None = None,
+    beta: float = 0.0,
+) -> tuple[Vector, Vector, float]:
+    """Gerstner et al. 2014, chapter 1.3; Bellec et al. 2018 for the adaptive threshold.
+
+    dv/dt = (v_leak - v + i) / tau_mem, di/dt = -i / tau_syn, spike if v > b + shift,
+    db/dt = (v_th - b) / tau_adapt, b += beta at a spike. Without tau_syn the drive is the current.
+    The drive reaches the current before the step; with an adaptive threshold, after it.
+
+    Returns:
+        Spikes, voltages before the reset, and the smallest distance of a voltage to its threshold.
+    """
+    v, i, b, resting, margin = v_leak, 0.0, v_th, 0, math.inf
+    spikes, voltages = [], []
+    for u in drive:
+        late = tau_adapt is not None
+        current = u if tau_syn is None else i if late else i + u
+        moved = leak(v, v_leak + current, dt, tau_mem)
+        if tau_syn is not None:
+            i = leak(current, 0.0, dt, tau_syn) + (u if late else 0.0)
+        if tau_adapt is not None:
+            b = leak(b, v_th, dt, tau_adapt)
+        if resting:
+            resting -= 1
+            spikes.append(0.0)
+            voltages.append(v)
+            continue
+        margin = min(margin, abs(moved - (b + shift)))
+        fired = moved > b + shift
+        spikes.append(float(fired))
+        voltages.append(moved)
+        v = v_reset if fired else moved
+        b += beta * fired
+        resting = rest if fired else 0
+    return spikes, voltages, margin
+
+
+# ---- encoders ---------------------------------------------------------------------------------
+
+
+def split_mix(seed: int, sample: int, count: int) -> Vector:
+    """SplitMix64 (Steele, Lea, Flood 2014), two numbers of 24 bits from -0.5 to 0.5 each time."""
+    gamma, mask = 0x9E3779B97F4A7C15, (1 << 64) - 1
+
+    def mix(z: int) -> int:
+        z &= mask
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & mask
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB & mask
+        return z ^ (z >> 31)
+
+    key = mix(sample * gamma + mix(seed + gamma))
+    drawn: Vector = []
+    for place in range(1, count + 1):
+        z = mix(key + place * gamma)
+        for half in (z & 0xFFFFFFFF, z >> 32):
+            signed = half - (half >> 31 << 32)
+            drawn.append((signed >> 8) / 2**24)
+    return drawn[:count]
+
+
+def send_on_delta(signal: Vector, threshold: float, last: float | None = None) -> list[int]:
+    """Miskowicz 2006: +1 or -1 where a signal has moved so far since its last event."""
+    reference = signal[0] if last is None else last
+    events = []
+    for value in signal:
+        moved = value - reference
+        event = (moved >= threshold) - (moved <= -threshold)
+        reference = value if event else reference
+        events.append(event)
+    return events

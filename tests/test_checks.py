@@ -16,6 +16,8 @@ from streamhebb.values import Activity, LocalUpdate, Outer
 
 VECTOR, IMAGE = (4,), (2, 6, 6)
 
+NEURONS = [sh.LIF(), sh.LIFBox(), sh.LIFRefractory(), sh.ALIF(), sh.LI()]
+TIMES = (5, 4)
 # Every layer of the library, on samples it takes.
 LAYERS: list[tuple[sh.Layer, tuple[int, ...]]] = [
     (sh.Dense(4, 3), VECTOR),
@@ -38,6 +40,21 @@ LAYERS: list[tuple[sh.Layer, tuple[int, ...]]] = [
     (sh.Delay(2), IMAGE),
     (sh.Delay([0, 2, 1, 1]), VECTOR),
     (sh.Delay([0, 2, 1, 1], timed=True), (3, *VECTOR)),
+    *((sh.Spiking(neuron), TIMES) for neuron in NEURONS),
+    *((sh.Spiking(neuron, carry=True), TIMES) for neuron in NEURONS),
+    *(
+        (layer, shape)
+        for layer in (sh.ConstantCurrent(3), sh.Poisson(3), sh.Latency(4, largest=4.0))
+        for shape in (VECTOR, IMAGE)
+    ),
+    (sh.LevelCrossing(0.3), TIMES),
+    (sh.LevelCrossing(0.3, carry=True), TIMES),
+    *(
+        (layer, TIMES)
+        for layer in (
+            sh.SpikeCount(), sh.SpikeRate(), sh.FirstSpike(), sh.LastVoltage(), sh.MeanVoltage(),
+        )
+    ),
 ]  # fmt: skip
 RULES = [
     sh.Hebb(), sh.Oja(), sh.SoftHebb(), sh.Delta(), sh.Delta(0.1), sh.STDP(),
@@ -82,6 +99,7 @@ def same_weights_in_every_run() -> None:
 def test_everything_public_is_checked_here() -> None:
     checked = {type(layer).__name__ for layer, _ in LAYERS}
     checked |= {type(part).__name__ for parts in PARTS.values() for part in parts}
+    checked |= {type(neuron).__name__ for neuron in NEURONS}
     assert checked | OTHERS == set(sh.__all__)
 
 
