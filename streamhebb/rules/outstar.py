@@ -42,5 +42,5 @@ class Outstar:
         """Return ``y x - w x``."""
         # The decay is that of an input, not of a neuron: a second product, with the weight as its
         # factor, says so on every kind of synapse.
-        forget = Outer(torch.ones_like(seen.post), seen.pre, -seen.weight)
+        forget = Outer(torch.ones_like(seen.post), seen.pre, torch.neg)
         return LocalUpdate((Outer(seen.post, seen.pre), forget)), state

@@ -59,3 +59,6 @@ def test_neurons_with_inputs_of_their_own_are_refused() -> None:
     seen = sh.Activity(torch.ones(1, 6), torch.ones(1, 2), torch.ones(1, 2), torch.ones(2, 3))
     with pytest.raises(ConfigError, match=r"Sanger: neurons that see 3 of 6 inputs .*rule=Oja"):
         sh.Sanger().terms(seen, {})
+    layer = sh.Sparse(6, 2, 3, rule=sh.Sanger())
+    with pytest.raises(ConfigError, match="Sanger: neurons that see 3 of 6 inputs"):
+        layer.learn(layer.observe(torch.ones(1, 6))[1])
