@@ -274,3 +274,37 @@ def forward(
         spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
         typer.echo(f"{way}: {statistics.mean(values):.2f}{spread} % over {len(values)} seeds")
     _finish(out, {"forward": [result.row() for result in found]})
+
+
+@app.command()
+def sides(
+    seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2")] = "0,1,2",
+    neurons: Annotated[int, typer.Option(help="Neurons of the layer.")] = 2000,
+    limit: Annotated[int | None, typer.Option(help="Training images; all if left out.")] = None,
+    only: Annotated[str, typer.Option(help="Contestants, separated by ;")] = "",
+    out: _Out = None,
+) -> None:
+    """One layer on MNIST, one pass without labels, then a probe: rules side by side."""
+    from dataclasses import asdict
+
+    from streamhebb.benchmark.sides import names, run
+    from streamhebb.parts import require_choice
+
+    torch.set_num_threads(1)
+    chosen = [name.strip() for name in only.split(";") if name.strip()] or list(names())
+    for name in chosen:
+        require_choice("bench sides", "only", name, names())
+    rows = []
+    for seed in (int(part) for part in seeds.split(",")):
+        for name in chosen:  # in turns, so that all share good and bad minutes
+            rows.append(result := run(name, seed, neurons, limit))
+            turned = "" if result.turned is None else f", median cosine {result.turned:.3f}"
+            typer.echo(
+                f"seed {seed} {name}: probe {100 * result.probe:.2f} %, pass "
+                f"{result.seconds:.0f} s{turned}"
+            )
+    for name in chosen:
+        found = [100 * row.probe for row in rows if row.name == name]
+        spread = f" ± {statistics.stdev(found):.2f}" if len(found) > 1 else ""
+        typer.echo(f"{name}: {statistics.mean(found):.2f}{spread} %")
+    _finish(out, {"neurons": neurons, "limit": limit, "sides": [asdict(row) for row in rows]})
