@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from streamhebb.parts import State
 from streamhebb.values import Activity, LocalUpdate
@@ -24,13 +24,16 @@ class PlasticityRule(Protocol):
     * ``rest(n_in, n_out) -> State``: traces of one sample at rest, shapes ``(n_in,)`` or
       ``(n_out,)``. ``terms`` gets them in ``state`` with the leading dimensions of ``pre``, one row
       for each competition, and returns their next values.
-
-    Attributes:
-        competes: whether the rule is meant for neurons that compete; a layer built without a
-            ``competition`` then gets soft winner-take-all, else independent linear neurons.
     """
 
-    competes: ClassVar[bool]
+    @property
+    def competes(self) -> bool:
+        """Whether the rule is meant for neurons that compete; a ``ClassVar[bool]`` will do.
+
+        A layer built without a ``competition`` then gets soft winner-take-all, else independent
+        linear neurons.
+        """
+        ...
 
     def init(self, n_in: int, n_out: int) -> State:
         """Return the state a fresh layer starts with: thresholds, means; ``{}`` for most rules."""
