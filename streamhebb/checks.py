@@ -14,12 +14,13 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from streamhebb.errors import CheckError, InputError
+from streamhebb.errors import CheckError, ConfigError, InputError
 from streamhebb.layers import Layer, PlasticLayer
 from streamhebb.net import StreamNet
 from streamhebb.parts import State, rebuild, require_part
@@ -57,8 +58,31 @@ def check_rule(rule: PlasticityRule, seed: int = 0) -> tuple[str, ...]:
             raise CheckError(f"{rule} has no {needed!r}; see PlasticityRule for what a rule needs")
     check_shapes(rule, seed)
     check_sight(rule, seed)
-    check_layer(PlasticLayer(DenseSynapse(_IN, _N), rule=rule), (_IN,), seed)
+    synapse = DenseSynapse(_IN, _N)
+    check_layer(PlasticLayer(synapse, rule=rule, neuron=_Firing()), (2, _IN), seed)
+    try:
+        layer = PlasticLayer(synapse, rule=rule)
+    except ConfigError:  # it needs spiking neurons, and says so
+        return nonlocal_parts(rule)
+    check_layer(layer, (_IN,), seed)
     return nonlocal_parts(rule)
+
+
+@dataclass(frozen=True)
+class _Firing:
+    """A neuron to try rules on: it leaks a half, and spikes at 0.1."""
+
+    spikes: ClassVar[bool] = True
+
+    def init(self, n_out: int) -> State:
+        return {"v": torch.zeros(n_out)}
+
+    def step(
+        self, drive: Tensor, state: State, threshold: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, State]:
+        voltage = 0.5 * state["v"] + drive
+        out = (voltage > 0.1).to(voltage.dtype)
+        return out, voltage, {"v": voltage * (1 - out)}
 
 
 @torch.no_grad()

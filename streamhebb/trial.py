@@ -39,21 +39,28 @@ def double(state: State) -> State:
     return {k: v.double() if v.is_floating_point() else v.clone() for k, v in state.items()}
 
 
-def tried(rule: PlasticityRule) -> None:
+def tried(rule: PlasticityRule, spiking: bool = True) -> None:
     """Try a rule's shapes and locality; a rule that was tried before is not tried again.
+
+    Args:
+        rule: the rule.
+        spiking: whether its layer has neurons with a voltage.
 
     Raises:
         CheckError: naming what was returned, or looked at, and what was expected.
+        ConfigError: by a rule that needs a voltage, where there is none.
     """
     try:
         hash(rule)
     except TypeError:
-        _try(rule)
+        _try(rule, spiking)
     else:
-        _try_once(rule)  # type: ignore[arg-type]  # hashable, as was just tried
+        _try_once(rule, spiking)  # type: ignore[arg-type]  # hashable, as was just tried
 
 
-def _try(rule: PlasticityRule) -> None:
+def _try(rule: PlasticityRule, spiking: bool) -> None:
+    if not spiking:
+        rule.terms(_activity(chance(0))._replace(voltage=None), start(rule))
     check_shapes(rule)
     check_sight(rule)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import streamhebb as sh
+from streamhebb import spec
 from streamhebb.checks import check_layer, check_locality, check_rule
 from streamhebb.errors import CheckError, StreamhebbError
 from streamhebb.parts import State
@@ -127,6 +128,18 @@ def test_locality_names_what_is_not_local_and_nothing_else(rule: Any, scaling: A
     assert check_locality(sh.Dense(4, 3, rule=rule, scaling=scaling)) == named
     conv = sh.Conv2d(2, 4, 3, rule=rule, scaling=scaling, bias=sh.PriorBias())
     assert check_locality(conv) == (*named, "PriorBias", "weight sharing")
+
+
+@pytest.mark.parametrize("rule", [*RULES, sh.EProp()], ids=repr)
+def test_every_rule_passes_the_check_of_rules(rule: Any) -> None:
+    named = check_rule(rule)
+    assert named == tuple(getattr(rule, "nonlocal_parts", ()))
+    assert {type(r) for r in (*RULES, sh.EProp())} >= set(spec.FAMILIES["rule"])
+
+
+def test_a_rule_that_needs_a_voltage_is_refused_in_a_layer_without() -> None:
+    with pytest.raises(StreamhebbError, match="give the layer a spiking neuron"):
+        sh.Dense(4, 3, rule=sh.EProp())
 
 
 def test_locality_of_layers_without_weights() -> None:

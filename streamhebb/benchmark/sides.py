@@ -114,7 +114,7 @@ def run(name: str, seed: int, n_out: int = 2000, limit: int | None = None) -> Si
 
 def _in_parts(features: Features, x: Tensor) -> Tensor:
     with torch.no_grad():
-        return torch.cat([features(part) for part in x.split(500)])
+        return torch.cat([features(part) for part in torch.split(x, 500)])
 
 
 def _hebbian(
@@ -124,7 +124,7 @@ def _hebbian(
     plastic: Any = next(layer for layer in layers if layer.plastic)
     first = plastic.weight.clone()
     if plastic.rate.lr:
-        for part in order.split(BATCH):
+        for part in torch.split(order, BATCH):
             net.step(train[part])
     cosine = torch.nn.functional.cosine_similarity(first, plastic.weight)
     return net.features, float(cosine.median())
@@ -138,7 +138,7 @@ def _backprop(train: Tensor, labels: list[Any], order: Tensor, seed: int, n_out:
         readout = nn.Linear(n_out, 10)
     targets = torch.tensor(labels)
     adam = torch.optim.Adam([*hidden.parameters(), *readout.parameters()], lr=1e-3)
-    for part in order.split(BATCH):
+    for part in torch.split(order, BATCH):
         adam.zero_grad()
         loss = nn.functional.cross_entropy(readout(hidden(train[part])), targets[part])
         loss.backward()  # type: ignore[no-untyped-call]

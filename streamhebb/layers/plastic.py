@@ -133,7 +133,7 @@ class PlasticLayer(WiredLayer):
         if isinstance(rule, (list, tuple)):
             raise ConfigError(f"{name}: rule={rule!r} is not allowed; for two rules: Both(a, b)")
         require_part(name, "rule", self.rule, "Oja()")
-        tried(self.rule)
+        tried(self.rule, neuron is not None)
         if competition is None and self.rule.competes:
             competition = SoftWTA(anti_hebbian=True)
         elif competition is None and neuron is None:
