@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from torch import Tensor
 
 from streamhebb.errors import ConfigError, InputError
+from streamhebb.layers.wins import wins as count
 from streamhebb.net import StreamNet
 from streamhebb.parts import require
 from streamhebb.pictures._find import plastic_layers
@@ -34,7 +35,8 @@ def count_wins(net: StreamNet, stream: Any, *, limit: int | None = 1000) -> dict
     r"""Count how often each neuron wins: has the largest drive of those it competes with.
 
     Every output pixel of a convolution is a competition, in each of its groups; of equal drives
-    the first wins. Nothing is learned, and the net is left as it was.
+    the first wins. Of spiking neurons every spike counts. Nothing is learned, and the net is left
+    as it was.
 
     Args:
         net: the net.
@@ -67,12 +69,7 @@ def count_wins(net: StreamNet, stream: Any, *, limit: int | None = 1000) -> dict
         seen += 1
         skipped += result.skipped is not None
         for name, layer in layers.items() if result.skipped is None else ():
-            drive = result.activity[name].movedim(-(layer.sample_ndim or 1), -1)
-            groups, n_out = layer.synapse.groups, layer.synapse.n_out
-            size = n_out // groups
-            winner = drive.reshape(-1, groups, size).argmax(-1)
-            winner = winner + size * torch.arange(groups, device=winner.device)
-            counts[name] += torch.bincount(winner.flatten(), minlength=n_out).cpu()
+            counts[name] += count(layer, result.activity[name]).cpu()
         if seen == limit:
             break
     if seen == skipped:

@@ -71,6 +71,8 @@ class Keepsakes:
         if self._layer is None:
             return None
         layer: Any = self._net.layers[self._layer]
+        if layer.neuron is not None:
+            return None
         names = self._net.names
         given = x if self._layer == 0 else activity[names[self._layer - 1]]
         drive = activity[names[self._layer]]

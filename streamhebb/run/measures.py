@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from streamhebb.layers import PlasticLayer
+from streamhebb.layers.wins import wins
 from streamhebb.net import StreamNet
 
 Array = np.ndarray[Any, Any]
@@ -82,6 +83,7 @@ class Timeline:
     """Neurons of a layer that are followed over time, the first ones."""
 
     def __init__(self, layers: Mapping[str, PlasticLayer]) -> None:
+        self.layers = dict(layers)
         self.totals = {name: np.zeros(layer.synapse.n_out) for name, layer in layers.items()}
         self.active: float | None = None  # share of neurons that won at the last record
         self._sums: dict[str, list[Array]] = {name: [] for name in layers}
@@ -103,9 +105,8 @@ class Timeline:
             self._merge()
         winners = 0
         for name, total in self.totals.items():
-            drive = activity[name]
-            won = torch.bincount(drive.argmax(0).flatten(), minlength=len(total)).double()
-            share = (won / won.sum()).cpu().numpy()
+            won = wins(self.layers[name], activity[name]).double()
+            share = (won / won.sum().clamp_min(1)).cpu().numpy()  # perhaps nobody spiked
             winners += int((share > 0).sum())
             total += share
             if fresh:
