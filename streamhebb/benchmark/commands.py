@@ -300,11 +300,14 @@ def sides(
             rows.append(result := run(name, seed, neurons, limit))
             turned = "" if result.turned is None else f", median cosine {result.turned:.3f}"
             typer.echo(
-                f"seed {seed} {name}: probe {100 * result.probe:.2f} %, pass "
-                f"{result.seconds:.0f} s{turned}"
+                f"seed {seed} {name}: probe {100 * result.probe:.2f} %, ridge "
+                f"{100 * result.ridge:.2f} %, pass {result.seconds:.0f} s{turned}"
             )
     for name in chosen:
-        found = [100 * row.probe for row in rows if row.name == name]
-        spread = f" ± {statistics.stdev(found):.2f}" if len(found) > 1 else ""
-        typer.echo(f"{name}: {statistics.mean(found):.2f}{spread} %")
+        words = []
+        for measure in ("probe", "ridge"):
+            found = [100 * getattr(row, measure) for row in rows if row.name == name]
+            spread = f" ± {statistics.stdev(found):.2f}" if len(found) > 1 else ""
+            words.append(f"{measure} {statistics.mean(found):.2f}{spread} %")
+        typer.echo(f"{name}: {', '.join(words)}")
     _finish(out, {"neurons": neurons, "limit": limit, "sides": [asdict(row) for row in rows]})

@@ -9,7 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from streamhebb.benchmark import forward, memory, mnist, readouts, rules, scaling, step
+from streamhebb.benchmark import forward, memory, mnist, readouts, rules, scaling, sides, step
 from streamhebb.benchmark.commands import app, machine
 from streamhebb.errors import ConfigError
 from streamhebb.layers import Dense
@@ -122,3 +122,22 @@ def test_two_forward_passes_learn_mnist(data_dir: Path) -> None:
     quiet = forward.self_contrastive(0, n_out=50, limit=300, tested=300, fitted=500)
     assert quiet.samples == 299  # the first image has none before it
     assert quiet.test > 0.5
+
+
+@pytest.mark.parametrize("name", sides.names())
+def test_every_side_learns_or_stands_still(name: str, data_dir: Path) -> None:
+    result = sides.run(name, seed=1, n_out=30, limit=300)
+    assert 0.1 <= result.probe < 1
+    assert 0.25 < result.ridge < 1
+    if result.turned is not None:
+        still = name.startswith("random")
+        assert (result.turned == pytest.approx(1, abs=1e-6)) == still
+    again = sides.run(name, seed=1, n_out=30, limit=300)
+    assert (again.probe, again.ridge) == (result.probe, result.ridge)
+
+
+def test_sides_refuses_a_contestant_that_is_not_there() -> None:
+    result = CliRunner().invoke(app, ["sides", "--only", "soft"])
+    assert result.exit_code != 0
+    assert isinstance(result.exception, ConfigError)
+    assert "hard WTA" in str(result.exception)
