@@ -22,6 +22,7 @@ EXTRAS = {
     "camera": ("cv2", "opencv-python-headless", "cameras, by number or address"),
     "video": ("av", "av", "video files"),
     "data": ("torchvision", "torchvision", "downloading the known data sets"),
+    "spiking": ("norse.torch", "norse", "the dynamics of spiking neurons"),
 }
 """Extra -> module, package, what it is for."""
 
