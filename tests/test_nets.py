@@ -17,6 +17,7 @@ LABELLED = [
     ("digits", "digits", 800, 0.85),
     ("mnist", "mnist", 500, 0.75),
     ("mnist-dense", "mnist", 500, 0.5),
+    ("mnist-spiking", "mnist", 400, 0.3),
     ("cifar10", "cifar10", 500, 0.15),
 ]
 

@@ -75,7 +75,7 @@ def mnist(
     seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2")] = "0,1,2",
     net: Annotated[str, typer.Option(help="A built-in net or a file.")] = "mnist",
     limit: Annotated[int | None, typer.Option(help="Samples of the stream.")] = None,
-    probe_epochs: Annotated[int, typer.Option(help="Epochs of the probe.")] = 50,
+    probe_epochs: Annotated[int, typer.Option(help="Epochs of the probe; 0: none.")] = 50,
     threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
     out: _Out = None,
 ) -> None:
@@ -95,11 +95,12 @@ def mnist(
         rows.append(result.row())
         typer.echo(
             f"seed {seed}: prequential {100 * result.prequential:.2f} %, last quarter "
-            f"{100 * result.last_quarter:.2f} %, test {100 * result.test:.2f} %, probe "
-            f"{100 * result.probe:.2f} %; stream {result.stream_seconds:.0f} s, probe "
-            f"{result.probe_seconds:.0f} s"
+            f"{100 * result.last_quarter:.2f} %, test {100 * result.test:.2f} %; stream "
+            f"{result.stream_seconds:.0f} s"
         )
-    for name in ("last_quarter", "test", "probe"):
+        if result.probe is not None:
+            typer.echo(f"  probe {100 * result.probe:.2f} %, {result.probe_seconds:.0f} s")
+    for name in ("last_quarter", "test", "probe") if probe_epochs else ("last_quarter", "test"):
         values = [100 * row[name] for row in rows]
         spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
         typer.echo(f"{name}: {statistics.mean(values):.2f}{spread} % over {len(values)} seeds")

@@ -30,7 +30,7 @@ class StreamAccuracy:
         prequential: accuracy of the predictions made in the stream.
         last_quarter: the same over its last quarter.
         test: accuracy of the online readout on the test images.
-        probe: accuracy of the linear probe on the test images.
+        probe: accuracy of the linear probe on the test images, ``None`` without one.
         stream_seconds: for the pass.
         probe_seconds: for features and probe.
     """
@@ -40,7 +40,7 @@ class StreamAccuracy:
     prequential: float
     last_quarter: float
     test: float
-    probe: float
+    probe: float | None
     stream_seconds: float
     probe_seconds: float
 
@@ -71,7 +71,7 @@ def run_seed(
         seed: draws the weights and the order.
         net: a built-in net or a file.
         limit: samples; ``None`` for all 60,000.
-        probe_epochs: 50 as published.
+        probe_epochs: 50 as published, 0 for no probe.
         probe_samples: training images of the probe, and test images; ``None`` for all.
         on_progress: called every 5,000 samples with their number and the accuracy so far.
     """
@@ -92,16 +92,18 @@ def run_seed(
     test = whole_set(mnist("test", limit=probe_samples))
     accuracy = model.score(*test)
     start = time.perf_counter()
-    probe = linear_probe(
-        model, whole_set(mnist("train", limit=probe_samples)), test, epochs=probe_epochs, seed=seed
-    )
+    probe = None
+    if probe_epochs:
+        whole = whole_set(mnist("train", limit=probe_samples))
+        found = linear_probe(model, whole, test, epochs=probe_epochs, seed=seed)
+        probe = found.test_accuracy
     return StreamAccuracy(
         seed,
         total,
         overall.accuracy,
         last.accuracy,
         accuracy,
-        probe.test_accuracy,
+        probe,
         streamed,
         time.perf_counter() - start,
     )
