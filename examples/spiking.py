@@ -20,7 +20,7 @@ torch.set_num_threads(1)  # small nets are seldom faster with more
 
 
 def spiking_net(rate):
-    """Values become spikes by chance; the neuron with the highest voltage learns from its spikes."""
+    """Values become spikes by chance; the neuron of highest voltage learns from its spikes."""
     return sh.StreamNet(
         sh.Flatten(),
         sh.L2Norm(3.5),

@@ -70,3 +70,11 @@ def test_camera_falls_back_to_a_clip_and_says_so(tmp_path, data_dir):
     out = run("camera.py", *arguments, folder=tmp_path, data=str(data_dir))
     assert ".mp4, samples of (1, 48, 64)" in out
     assert (tmp_path / "clip.png").is_file()
+
+
+def test_spiking_shows_both_nets(tmp_path):
+    pytest.importorskip("norse")
+    out = run("spiking.py", "--limit", "300", folder=tmp_path)
+    timing, random = (float(part.split()[-1].rstrip("%")) for part in out.split(","))
+    assert timing > 30
+    assert random > 30
