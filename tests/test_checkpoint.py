@@ -259,8 +259,8 @@ OTHERS: list[tuple[Callable[[], sh.StreamNet], str]] = [
         r"layers\[0\]\.rule\.type is 'SoftHebb' there and 'Oja' here",
     ),
     (
-        lambda: sh.StreamNet(sh.Dense(2, 3, rate=0.5), readout=sh.SoftmaxReadout(3)),
-        r"layers\[0\]\.rate",
+        lambda: sh.StreamNet(sh.Dense(2, 3, norm_p=3.0), readout=sh.SoftmaxReadout(3)),
+        r"layers\[0\]\.norm_p is 2.0 there and 3.0 here",
     ),
     (
         lambda: sh.StreamNet(sh.Dense(2, 3), readout=sh.SoftmaxReadout(3, classes=2)),
