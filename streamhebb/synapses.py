@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -81,21 +81,12 @@ class Synapse(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class DenseSynapse:
-    """Every neuron sees the whole input vector; one competition per sample.
-
-    Args:
-        n_in: inputs.
-        n_out: neurons.
-    """
+class _VectorSynapse:
+    """What all synapses on vectors have in common: one group, one competition per sample."""
 
     n_in: int
     n_out: int
-
-    def __post_init__(self) -> None:
-        require("Dense", "n_in", self.n_in, at_least=1, whole=True)
-        require("Dense", "n_out", self.n_out, at_least=1, whole=True)
+    layer: ClassVar[str]  # name of the layer, for errors
 
     @property
     def groups(self) -> int:
@@ -106,11 +97,6 @@ class DenseSynapse:
     def row_size(self) -> int:
         """All inputs."""
         return self.n_in
-
-    @property
-    def weight_shape(self) -> Shape:
-        """``(n_out, n_in)``."""
-        return (self.n_out, self.n_in)
 
     @property
     def nonlocal_parts(self) -> tuple[str, ...]:
@@ -129,18 +115,41 @@ class DenseSynapse:
         """``(..., n_in) -> (..., n_out)``."""
         if not shape or shape[-1] != self.n_in:
             raise ShapeError(
-                f"Dense({self.n_in}, {self.n_out}) got samples of shape {shape}; it needs "
+                f"{self.layer}({self.n_in}, {self.n_out}) got samples of shape {shape}; it needs "
                 f"(..., {self.n_in}). Put Flatten() before it, or set n_in={math.prod(shape)}"
             )
         return (*shape[:-1], self.n_out)
 
     def see(self, x: Tensor) -> Tensor:
-        """One row per sample."""
+        """One row per sample, with all inputs."""
         return x.reshape(-1, self.n_in)
 
     def fold(self, drive: Tensor, x: Tensor) -> Tensor:
         """Give the drive the leading dimensions of ``x``."""
         return drive.view(*x.shape[:-1], self.n_out)
+
+
+@dataclass(frozen=True)
+class DenseSynapse(_VectorSynapse):
+    """Every neuron sees the whole input vector; one competition per sample.
+
+    Args:
+        n_in: inputs.
+        n_out: neurons.
+    """
+
+    n_in: int
+    n_out: int
+    layer: ClassVar[str] = "Dense"
+
+    def __post_init__(self) -> None:
+        require("Dense", "n_in", self.n_in, at_least=1, whole=True)
+        require("Dense", "n_out", self.n_out, at_least=1, whole=True)
+
+    @property
+    def weight_shape(self) -> Shape:
+        """``(n_out, n_in)``."""
+        return (self.n_out, self.n_in)
 
     def wiring(self) -> None:
         """Every neuron sees every input."""
@@ -256,7 +265,7 @@ class ConvSynapse:
 
 
 @dataclass(frozen=True)
-class SparseSynapse:
+class SparseSynapse(_VectorSynapse):
     """Every neuron sees a fixed random choice of inputs; one competition per sample.
 
     Args:
@@ -270,6 +279,7 @@ class SparseSynapse:
     n_out: int
     fan_in: int
     seed: int = 0
+    layer: ClassVar[str] = "Sparse"
 
     def __post_init__(self) -> None:
         for name in ("n_in", "n_out", "fan_in"):
@@ -281,49 +291,9 @@ class SparseSynapse:
             )
 
     @property
-    def groups(self) -> int:
-        """One group."""
-        return 1
-
-    @property
-    def row_size(self) -> int:
-        """All inputs."""
-        return self.n_in
-
-    @property
     def weight_shape(self) -> Shape:
         """``(n_out, fan_in)``."""
         return (self.n_out, self.fan_in)
-
-    @property
-    def nonlocal_parts(self) -> tuple[str, ...]:
-        """None: every synapse is its own."""
-        return ()
-
-    def flat(self, weight: Tensor) -> Tensor:
-        """Return the matrix itself."""
-        return weight
-
-    def shown(self, matrix: Tensor) -> Tensor:
-        """Return the matrix itself."""
-        return matrix
-
-    def shape(self, shape: Shape) -> Shape:
-        """``(..., n_in) -> (..., n_out)``."""
-        if not shape or shape[-1] != self.n_in:
-            raise ShapeError(
-                f"Sparse({self.n_in}, {self.n_out}) got samples of shape {shape}; it needs "
-                f"(..., {self.n_in}). Put Flatten() before it, or set n_in={math.prod(shape)}"
-            )
-        return (*shape[:-1], self.n_out)
-
-    def see(self, x: Tensor) -> Tensor:
-        """One row per sample: all inputs, of which each neuron picks its own."""
-        return x.reshape(-1, self.n_in)
-
-    def fold(self, drive: Tensor, x: Tensor) -> Tensor:
-        """Give the drive the leading dimensions of ``x``."""
-        return drive.view(*x.shape[:-1], self.n_out)
 
     def wiring(self) -> Tensor:
         """Draw the inputs of each neuron, in rising order, shape ``(n_out, fan_in)``."""
