@@ -13,11 +13,13 @@ from __future__ import annotations
 import warnings
 from functools import cache
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from streamhebb.errors import MissingExtraError
+from streamhebb.parts import State
 
 METHOD, SHARPNESS = "heaviside", 0.0  # of the threshold; the sharpness is of surrogates only
 
@@ -56,21 +58,42 @@ def _li_parameters(tau_syn: float, tau_mem: float, v_leak: float) -> Any:
     return norse().li.LIParameters(1 / tau_syn, 1 / tau_mem, v_leak)
 
 
-def membrane(
-    drive: Tensor | float,
-    v: Tensor,
-    i: Tensor,
-    *,
-    tau_syn: float,
-    tau_mem: float,
-    v_leak: float,
-    dt: float,
-) -> tuple[Tensor, Tensor]:
+class Leaky(Protocol):
+    """The numbers of a membrane behind a synaptic current."""
+
+    @property
+    def tau_mem(self) -> float:
+        """Time constant of the membrane, in seconds."""
+        ...
+
+    @property
+    def tau_syn(self) -> float:
+        """Time constant of the synaptic current, in seconds."""
+        ...
+
+    @property
+    def v_leak(self) -> float:
+        """Voltage at rest."""
+        ...
+
+    @property
+    def dt(self) -> float:
+        """Seconds a step."""
+        ...
+
+
+def at_rest(neuron: Leaky, n_out: int) -> State:
+    """Return voltages at the leak, and no current."""
+    return {"v": torch.full((n_out,), float(neuron.v_leak)), "i": torch.zeros(n_out)}
+
+
+def membrane(neuron: Leaky, drive: Tensor | float, state: State) -> tuple[Tensor, Tensor]:
     """Return the voltage and the current of a leaky integrator one step later."""
     li = norse().li
-    parameters = _li_parameters(tau_syn, tau_mem, v_leak)
-    voltage, state = li.li_feed_forward_step(drive, li.LIState(v, i), parameters, dt)
-    return voltage, state.i
+    parameters = _li_parameters(neuron.tau_syn, neuron.tau_mem, neuron.v_leak)
+    start = li.LIState(state["v"], state["i"])
+    voltage, after = li.li_feed_forward_step(drive, start, parameters, neuron.dt)
+    return voltage, after.i
 
 
 def raised(v_th: float, threshold: Tensor | None) -> Tensor | float:

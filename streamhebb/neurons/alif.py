@@ -78,22 +78,13 @@ class ALIF:
 
     def init(self, n_out: int) -> State:
         """Voltage at the leak, no current, threshold at rest."""
-        start = {"v": torch.full((n_out,), float(self.v_leak)), "i": torch.zeros(n_out)}
-        return start | {"b": torch.full((n_out,), float(self.v_th))}
+        return _norse.at_rest(self, n_out) | {"b": torch.full((n_out,), float(self.v_th))}
 
     def step(
         self, drive: Tensor, state: State, threshold: Tensor | None = None
     ) -> tuple[Tensor, Tensor, State]:
         """Return spikes, the voltage before the reset, and the next state."""
-        voltage, current = _norse.membrane(
-            0.0,
-            state["v"],
-            state["i"],
-            tau_syn=self.tau_syn,
-            tau_mem=self.tau_mem,
-            v_leak=self.v_leak,
-            dt=self.dt,
-        )
+        voltage, current = _norse.membrane(self, 0.0, state)
         b = state["b"] + self.dt * (1 / self.tau_adapt) * (self.v_th - state["b"])
         fired = _norse.spikes(voltage, b if threshold is None else b + threshold)
         v = _norse.reset(fired, voltage, self.v_reset)

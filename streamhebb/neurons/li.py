@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from streamhebb.neurons import _norse
@@ -33,6 +32,7 @@ class LI:
         MissingExtraError: at the first step, if norse is not installed.
 
     Example:
+        >>> import torch
         >>> neuron = LI()
         >>> out, voltage, state = neuron.step(torch.tensor([0.0, 5.0]), neuron.init(2))
         >>> out
@@ -56,19 +56,11 @@ class LI:
 
     def init(self, n_out: int) -> State:
         """Voltage at the leak, no current."""
-        return {"v": torch.full((n_out,), float(self.v_leak)), "i": torch.zeros(n_out)}
+        return _norse.at_rest(self, n_out)
 
     def step(
         self, drive: Tensor, state: State, threshold: Tensor | None = None
     ) -> tuple[Tensor, Tensor, State]:
         """Return the voltage twice, as output and as voltage, and the next state."""
-        voltage, current = _norse.membrane(
-            drive,
-            state["v"],
-            state["i"],
-            tau_syn=self.tau_syn,
-            tau_mem=self.tau_mem,
-            v_leak=self.v_leak,
-            dt=self.dt,
-        )
+        voltage, current = _norse.membrane(self, drive, state)
         return voltage, voltage, {"v": voltage, "i": current}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from streamhebb.neurons import _norse
@@ -42,6 +41,7 @@ class LIF:
         MissingExtraError: at the first step, if norse is not installed.
 
     Example:
+        >>> import torch
         >>> neuron = LIF()
         >>> out, voltage, state = neuron.step(torch.tensor([0.0, 20.0]), neuron.init(2))
         >>> out, voltage, state["v"]
@@ -68,20 +68,12 @@ class LIF:
 
     def init(self, n_out: int) -> State:
         """Voltage at the leak, no current."""
-        return {"v": torch.full((n_out,), float(self.v_leak)), "i": torch.zeros(n_out)}
+        return _norse.at_rest(self, n_out)
 
     def step(
         self, drive: Tensor, state: State, threshold: Tensor | None = None
     ) -> tuple[Tensor, Tensor, State]:
         """Return spikes, the voltage before the reset, and the next state."""
-        voltage, current = _norse.membrane(
-            drive,
-            state["v"],
-            state["i"],
-            tau_syn=self.tau_syn,
-            tau_mem=self.tau_mem,
-            v_leak=self.v_leak,
-            dt=self.dt,
-        )
+        voltage, current = _norse.membrane(self, drive, state)
         fired = _norse.spikes(voltage, _norse.raised(self.v_th, threshold))
         return fired, voltage, {"v": _norse.reset(fired, voltage, self.v_reset), "i": current}

@@ -75,8 +75,7 @@ class LIFRefractory:
 
     def init(self, n_out: int) -> State:
         """Voltage at the leak, no current, ready to spike."""
-        start = {"v": torch.full((n_out,), float(self.v_leak)), "i": torch.zeros(n_out)}
-        return start | {"rho": torch.zeros(n_out)}
+        return _norse.at_rest(self, n_out) | {"rho": torch.zeros(n_out)}
 
     def step(
         self, drive: Tensor, state: State, threshold: Tensor | None = None
@@ -84,15 +83,7 @@ class LIFRefractory:
         """Return spikes, the voltage before the reset (held while resting), and the next state."""
         refractory, lif = _norse.norse().refractory, _norse.norse().lif
         held, rho = state["v"], state["rho"]
-        voltage, current = _norse.membrane(
-            drive,
-            held,
-            state["i"],
-            tau_syn=self.tau_syn,
-            tau_mem=self.tau_mem,
-            v_leak=self.v_leak,
-            dt=self.dt,
-        )
+        voltage, current = _norse.membrane(self, drive, state)
         fired = _norse.spikes(voltage, _norse.raised(self.v_th, threshold))
         before = lif.LIFFeedForwardState(held, state["i"])
         v, fired, rho_next = refractory.compute_refractory_update(

@@ -108,7 +108,7 @@ class STDP:
 
     def terms(self, seen: Activity, state: State) -> tuple[LocalUpdate, State]:
         """Return potentiation and depression, and the traces after this step's spikes."""
-        pre, post, _weight = seen.pre, seen.post, seen.weight
+        pre, post = seen.pre, seen.post
         before_pre = decayed(state["pre_trace"], self.tau_plus, self.dt)
         before_post = decayed(state["post_trace"], self.tau_minus, self.dt)
         after_pre = heard(before_pre, pre, self.nearest)
