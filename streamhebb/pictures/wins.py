@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from torch import Tensor
@@ -110,10 +111,13 @@ def win_shares(
             "win_shares: pass a net and a stream, or a dict of at least one layer's name to its "
             "neurons' wins"
         )
-    note = "Share of competitions that each neuron wins, the most frequent winner first."
-    figure = new_figure(7.2, 0.75 + 1.9 * len(wins), title, note)
-    rows = figure.subplots(len(wins), 1, squeeze=False)[:, 0]
-    for axes, (name, counts) in zip(rows, wins.items(), strict=True):
+    note = (
+        "Share of competitions that each neuron wins, the most frequent winner first; on the right "
+        "how many\nneurons win how often, in units of the fair share."
+    )
+    figure = new_figure(9.2, 0.95 + 1.9 * len(wins), title, note)
+    rows = figure.subplots(len(wins), 2, squeeze=False, width_ratios=(2.4, 1))
+    for (axes, side), (name, counts) in zip(rows, wins.items(), strict=True):
         share = _shares(name, as_array(counts))
         fair = 1 / len(share)
         edges = np.arange(len(share) + 1)
@@ -132,8 +136,21 @@ def win_shares(
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
         count_axis(axes)
         tidy(axes)
-    rows[-1].set_xlabel("neurons, by rank")
+        _histogram(side, share / fair)
+    rows[-1, 0].set_xlabel("neurons, by rank")
+    rows[-1, 1].set_xlabel("share / fair share")
     return figure
+
+
+def _histogram(axes: Axes, times: Array) -> None:
+    """How many neurons win how many times the fair share; the last bin holds all beyond."""
+    end = max(2.0, float(np.ceil(np.quantile(times, 0.98))))
+    axes.hist(times.clip(0, end), bins=np.linspace(0, end, 25).tolist(), color=BLUE)
+    axes.axvline(1, color=ORANGE, linestyle=(0, (4, 3)), linewidth=1.2)
+    axes.set_xlim(0, end)
+    axes.set_ylabel("neurons")
+    axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    tidy(axes)
 
 
 def _root(value: Array) -> Array:
