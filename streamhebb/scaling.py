@@ -12,6 +12,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from streamhebb import kernels
 from streamhebb.parts import State, require
 
 TINY = 1e-30  # as published; matters only where every change is zero
@@ -74,9 +75,7 @@ class LayerMax:
     def divisor(self, delta: Tensor, groups: int, state: State) -> tuple[Tensor, State]:
         """Return a scalar, or shape ``(n_out, 1)`` with groups."""
         if groups == 1:
-            # One vectorised pass without a temporary; 25x faster than an infinity norm on a CPU.
-            low, high = torch.aminmax(delta)
-            return torch.maximum(-low, high) + TINY, state
+            return kernels.largest(delta) + TINY, state
         largest = delta.view(groups, -1).abs().amax(1) + TINY
         return largest.repeat_interleave(delta.shape[0] // groups)[:, None], state
 
@@ -117,7 +116,7 @@ class NeuronRMS:
 
     def divisor(self, delta: Tensor, groups: int, state: State) -> tuple[Tensor, State]:
         """Return shape ``(n_out, 1)``."""
-        present = torch.linalg.vector_norm(delta, dim=1).square_() / delta.shape[1]
+        present = kernels.row_norms(delta).square_() / delta.shape[1]
         state = _remember(state, "mean_square", present, self.memory)
         # Squares of changes below 1e-19 are lost in float32, and losers of a soft competition make
         # such changes. Divided by 1e-30 these became steps of 1e6, so the floor is that of squares.

@@ -13,6 +13,17 @@ type ``int64``, says which input (of the neuron's group) each one weighs.
 
 from streamhebb.kernels.choice import backend, use
 from streamhebb.kernels.dispatch import accumulate, drive, sparse_drive
+from streamhebb.kernels.passes import add_scaled, largest, row_norms
 from streamhebb.kernels.windows import windows
 
-__all__ = ["accumulate", "backend", "drive", "sparse_drive", "use", "windows"]
+__all__ = [
+    "accumulate",
+    "add_scaled",
+    "backend",
+    "drive",
+    "largest",
+    "row_norms",
+    "sparse_drive",
+    "use",
+    "windows",
+]

@@ -7,12 +7,13 @@ Shapes: without groups ``pre (n, n_in)``, ``post (n, n_out)``; with ``g`` groups
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from streamhebb.values import LocalUpdate
+from streamhebb.sharing import cut, in_pieces
+from streamhebb.values import LocalUpdate, Outer
 
 AT_ONCE = 1 << 22  # numbers gathered at a time for sparse synapses: 16 MiB in float32
 
@@ -24,7 +25,17 @@ def by_group(matrix: Tensor, like: Tensor) -> Tensor:
 
 def drive(pre: Tensor, weight: Tensor) -> Tensor:
     """See `streamhebb.kernels.drive`."""
-    return pre @ by_group(weight, pre).mT
+    if pre.ndim != 2 or torch.is_grad_enabled():  # an ``out`` has no gradient
+        return pre @ by_group(weight, pre).mT
+    rows = cut(len(weight), pre.numel() * len(weight))
+    u = pre.new_empty(len(pre), len(weight))
+
+    def piece(number: int) -> None:
+        neurons = rows[number]
+        torch.mm(pre, weight[neurons].mT, out=u[:, neurons])
+
+    in_pieces(piece, len(rows))
+    return u
 
 
 def sparse_drive(pre: Tensor, weight: Tensor, index: Tensor) -> Tensor:
@@ -40,9 +51,43 @@ def accumulate(
     update: LocalUpdate, weight: Tensor, out: Tensor, index: Tensor | None = None
 ) -> Tensor:
     """See `streamhebb.kernels.accumulate`."""
-    if not update.outer:
+    outers = [outer._replace(factor=outer.at(weight)) for outer in update.outer]
+    decay = None if update.decay is None else update.decay.sum(-2).reshape(-1, 1)
+    if index is not None or any(outer.pre.ndim != 2 for outer in outers):
+        _accumulate(outers, decay, update.dense, weight, out, index)
+        return out
+    rows = cut(len(weight), out.numel() * sum(len(outer.pre) for outer in outers))
+
+    def piece(number: int) -> None:
+        own = rows[number]
+        _accumulate(
+            [Outer(o.post[:, own], o.pre, _of(o.at(weight), own)) for o in outers],
+            _of(decay, own),
+            _of(update.dense, own),
+            weight[own],
+            out[own],
+            None,
+        )
+
+    in_pieces(piece, len(rows))
+    return out
+
+
+def _of(value: Tensor | None, rows: slice) -> Tensor | None:
+    return None if value is None else value[rows]
+
+
+def _accumulate(
+    outers: Sequence[Outer],
+    decay: Tensor | None,
+    dense: Tensor | None,
+    weight: Tensor,
+    out: Tensor,
+    index: Tensor | None,
+) -> None:
+    if not outers:
         out.zero_()
-    for number, outer in enumerate(update.outer):
+    for number, outer in enumerate(outers):
         post, pre, factor = outer.post, outer.pre, outer.at(weight)
         if number == 0:
             _product(post, pre, out, index)
@@ -51,12 +96,10 @@ def accumulate(
         else:
             product = _product(post, pre, torch.empty_like(out), index)
             out += product if factor is None else product.mul_(factor)
-    if update.decay is not None:
-        decay = update.decay.sum(-2).reshape(-1, 1)
+    if decay is not None:
         out.addcmul_(weight, decay, value=-1)
-    if update.dense is not None:
-        out += update.dense
-    return out
+    if dense is not None:
+        out += dense
 
 
 def _product(post: Tensor, pre: Tensor, out: Tensor, index: Tensor | None) -> Tensor:

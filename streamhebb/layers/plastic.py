@@ -352,11 +352,9 @@ class PlasticLayer(WiredLayer):
             step = step / divisor
         self._learn_own(seen, post, rate, modulator)
         rows = slice(self.trained)  # of all neurons if None
-        if isinstance(step, Tensor):
-            step = step if step.ndim < 2 else step[rows]
-            self.weight[rows].addcmul_(delta[rows], step)
-        else:
-            self.weight[rows].add_(delta[rows], alpha=step)
+        if isinstance(step, Tensor) and step.ndim > 1:
+            step = step[rows]
+        kernels.add_scaled(self.weight[rows], delta[rows], step)
         if self.constraint is not None:
             self.constraint(self.weight[rows])
         states.write(self, "rule", {name: state[name] for name in self._kept["rule"]})

@@ -69,8 +69,7 @@ class WiredLayer(Layer):
 
     def radius(self) -> Tensor:
         r"""Radius $r_j = (\sum_i |w_{ji}|^p)^{1/p}$ of every neuron, shape ``(n_out,)``."""
-        norm: Tensor = torch.linalg.vector_norm(self.weight, self.norm_p, dim=1)
-        return norm
+        return kernels.row_norms(self.weight, self.norm_p)
 
     @property
     def rate(self) -> Rate:

@@ -1,0 +1,163 @@
+"""Which task may start: the book kept on frames that are on their way.
+
+No threads and no locks here; whoever uses a `Book` sees to it that one thread at a time does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from heapq import heappop, heappush
+
+from streamhebb.schedule._shape import Shape, Shapes
+from streamhebb.schedule.task import Frame, Plan
+
+
+class Flight:
+    """One frame and what is left to do for it."""
+
+    __slots__ = (
+        "asleep",
+        "ended",
+        "frame",
+        "left",
+        "lost",
+        "number",
+        "shape",
+        "then",
+        "waiting",
+        "watched",
+    )
+
+    def __init__(self, number: int, shape: Shape, frame: Frame) -> None:
+        self.number = number
+        self.shape = shape
+        self.frame = frame
+        self.waiting = shape.waiting.copy()
+        self.asleep: set[int] = set()  # woken by nobody
+        self.ended = bytearray(len(shape.waiting))
+        self.then: dict[int, list[tuple[Flight, int]]] = {}  # tasks of later frames, by position
+        self.left = len(shape.waiting)
+        self.lost = False  # dropped because of an error
+        self.watched: list[int | None] = []  # positions that somebody waits for; None: all
+
+    def has(self, position: int | None) -> bool:
+        """Whether a task, or the whole plan, has ended."""
+        return not self.left if position is None else bool(self.ended[position])
+
+
+class Book:
+    """Which tasks are ready, and what becomes ready when one ends.
+
+    Ready tasks come out by the age of their frame, then by their place in its plan: the oldest
+    sample is finished first.
+    """
+
+    def __init__(self) -> None:
+        self.flights: dict[int, Flight] = {}  # unfinished, by number
+        self.submitted = 0
+        self.news = False  # something that is waited for has ended; set to False by who tells
+        self._ready: list[tuple[int, int, Flight]] = []
+        self._lines: dict[int, deque[tuple[Flight, int]]] = {}  # of each lane, what has not ended
+        self._loose: set[int] = set()  # lanes whose tasks do not wait for all of their own past
+        self._shapes = Shapes()
+
+    def __bool__(self) -> bool:
+        return bool(self._ready)
+
+    def submit(self, plan: Plan, frame: Frame) -> Flight:
+        """Take in a frame; what can start at once is ready then."""
+        shape = self._shapes.of(plan)
+        flight = Flight(self.submitted, shape, frame)
+        self.submitted += 1
+        if not plan:
+            return flight
+        self.flights[flight.number] = flight
+        asks, lines, waiting = shape.asks, self._lines, flight.waiting
+        for position, task in enumerate(plan):
+            line = lines.get(task.lane)
+            if line is None:
+                line = lines[task.lane] = deque()
+            past = asks.get(position)
+            if past is not None:
+                if (task.lane, 0) not in past:
+                    self._loose.add(task.lane)
+                for lane, lag in past:
+                    for other, place in self._unfinished(lane, lag):
+                        other.then.setdefault(place, []).append((flight, position))
+                        waiting[position] += 1
+            line.append((flight, position))
+        for position, count in enumerate(waiting):
+            if not count:
+                heappush(self._ready, (flight.number, position, flight))
+        return flight
+
+    def _unfinished(self, lane: int, lag: int) -> Iterator[tuple[Flight, int]]:
+        """What must end in a lane before something that allows so much lag may start."""
+        line = self._lines.get(lane)
+        if not line:
+            return
+        if lag == 0 and lane not in self._loose:
+            if not line[-1][0].ended[line[-1][1]]:
+                yield line[-1]  # which itself waits for all before it
+            return
+        for number in range(len(line) - lag):
+            other, place = line[number]
+            if not other.ended[place]:
+                yield other, place
+
+    def take(self) -> tuple[Flight, int] | None:
+        """Hand out the ready task of the oldest frame."""
+        if not self._ready:
+            return None
+        _, position, flight = heappop(self._ready)
+        return flight, position
+
+    def end(self, flight: Flight, position: int, quiet: bool = False) -> None:
+        """Note that a task has ended, and what may start now."""
+        ended = [(flight, position, quiet)]
+        for flight, position, quiet in ended:  # grows: what nobody woke ends when its turn comes
+            shape = flight.shape
+            flight.ended[position] = 1
+            flight.left -= 1
+            line = self._lines[shape.plan[position].lane]
+            while line and line[0][0].ended[line[0][1]]:
+                line.popleft()
+            for follower in shape.wakes[position]:
+                if quiet:
+                    flight.asleep.add(follower)
+                if self._falls_asleep(flight, follower):
+                    ended.append((flight, follower, True))
+            for follower in shape.frees[position]:
+                if self._falls_asleep(flight, follower):
+                    ended.append((flight, follower, True))
+            if position in flight.then:
+                for other, follower in flight.then.pop(position):
+                    if self._falls_asleep(other, follower):
+                        ended.append((other, follower, True))
+            if not flight.left:
+                self.flights.pop(flight.number, None)
+            if flight.watched and any(flight.has(watched) for watched in flight.watched):
+                self.news = True
+
+    def _falls_asleep(self, flight: Flight, position: int) -> bool:
+        """Count an edge less; a task without edges left is ready, unless nobody woke it."""
+        flight.waiting[position] -= 1
+        if flight.waiting[position] or flight.lost:
+            return False
+        if position in flight.asleep and not flight.shape.plan[position].always:
+            return True
+        heappush(self._ready, (flight.number, position, flight))
+        return False
+
+    def drop_from(self, number: int) -> None:
+        """Give up the frame of that number and all later ones; what runs of them may still end."""
+        self._ready = [item for item in self._ready if item[0] < number]
+        for flight in [f for n, f in self.flights.items() if n >= number]:
+            flight.lost = True
+            del self.flights[flight.number]
+
+    def forget(self) -> None:
+        """Drop whatever is left: nobody waits for anything any more."""
+        self.drop_from(-1)
+        self._lines.clear()

@@ -1,0 +1,265 @@
+"""The worker threads of `Threads`, and what they share under one lock."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter
+
+import torch
+
+from streamhebb import sharing
+from streamhebb.errors import ConfigError
+from streamhebb.schedule._flight import Book, Flight
+from streamhebb.schedule.task import QUIET, Frame, Plan
+from streamhebb.schedule.trace import Trace
+
+WORTH_WAKING = 50e-6
+"""Seconds of work for which another thread is woken: waking one costs some 10 to 50 µs."""
+
+
+class _Shared:
+    """A task cut into pieces, while they are being done."""
+
+    __slots__ = ("count", "error", "flight", "left", "next", "piece", "position")
+
+    def __init__(
+        self, piece: Callable[[int], None], count: int, flight: Flight, position: int
+    ) -> None:
+        self.piece = piece
+        self.count = count
+        self.flight = flight
+        self.position = position
+        self.next = 0
+        self.left = count
+        self.error: BaseException | None = None
+
+
+class Pool:
+    """Workers around one [`Book`][streamhebb.schedule._flight.Book]."""
+
+    def __init__(self, workers: int, trace: Trace | None) -> None:
+        self.trace = trace
+        self.error: BaseException | None = None
+        self._error_at = 0  # number of the frame that failed; those before it still end
+        self._workers = workers
+        self._threads: list[threading.Thread] = []
+        self._book = Book()
+        self._shared: deque[_Shared] = deque()
+        lock = threading.Lock()
+        self._lock = lock
+        self._work = threading.Condition(lock)  # workers wait here
+        self._ended = threading.Condition(lock)  # everyone who waits for something to end
+        self._joining = 0
+        self._idle = 0
+        self._soon = 0  # workers in a short task, who will look for the next one at once
+        self._running = 0
+        self._closing = False
+
+    # -- from outside --------------------------------------------------------------------------
+
+    def submit(self, plan: Plan, frame: Frame) -> Flight:
+        """Accept a frame."""
+        if not self._threads:
+            self._start()
+        with self._lock:
+            if self.error is not None:
+                raise self.error
+            number = self._book.submitted
+            try:
+                flight = self._book.submit(plan, frame)
+            except BaseException as error:  # Ctrl-C, say: half a frame in the book would never end
+                self._give_up(error, number)
+                raise
+            if self._idle and not self._soon:
+                self._work.notify()
+        return flight
+
+    def wait(self, flight: Flight, position: int | None) -> None:
+        """Wait for one task, or the whole plan, of a frame."""
+        with self._lock:
+            flight.watched.append(position)
+            try:
+                while not (flight.has(position) or flight.lost or self._over()):
+                    self._ended.wait()
+            finally:
+                flight.watched.remove(position)
+            if not flight.has(position):
+                raise self.error or ConfigError("the scheduler was closed before the frame's end")
+
+    def join(self) -> None:
+        """Wait for all frames."""
+        with self._lock:
+            self._settle()
+            if self.error is not None:
+                raise self.error
+
+    def clear(self) -> None:
+        """Forget an error."""
+        with self._lock:
+            self._settle()
+            if self.error is not None:
+                self._book.forget()
+                self.error = None
+
+    def close(self) -> None:
+        """End the threads; never raises."""
+        with self._lock:
+            self._closing = True
+            self._work.notify_all()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+        with self._lock:
+            self._book.forget()
+            self._ended.notify_all()
+
+    def _settle(self) -> None:
+        """Wait, lock held, until nothing is left to do."""
+        self._joining += 1
+        try:
+            while (self._book.flights or self._running) and not self._over():
+                self._ended.wait()
+        finally:
+            self._joining -= 1
+
+    def _over(self) -> bool:
+        return self._closing and not self._running
+
+    def _give_up(self, error: BaseException, number: int) -> None:
+        """Keep the error of the first frame that failed; those before it still end."""
+        if self.error is None or number < self._error_at:
+            self.error, self._error_at = error, number
+            self._book.drop_from(number)
+        self._ended.notify_all()
+
+    def _start(self) -> None:
+        threads = torch.get_num_threads()
+        ready = threading.Barrier(self._workers + 1)
+        for number in range(self._workers):
+            name = f"worker {number}"
+            thread = threading.Thread(target=self._live, args=(ready,), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        ready.wait()
+        torch.set_num_threads(threads)  # workers have set theirs, which new threads would inherit
+
+    # -- in the workers ------------------------------------------------------------------------
+
+    def _live(self, ready: threading.Barrier) -> None:
+        torch.set_num_threads(1)
+        ready.wait()
+        try:
+            with torch.no_grad():  # grad mode belongs to a thread
+                Worker(self).run()
+        except BaseException as error:  # a fault of this module: nobody must wait for ever
+            with self._lock:
+                self._give_up(error, -1)
+            raise
+
+
+class Worker:
+    """One thread's way through the work."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.name = threading.current_thread().name
+        self._at: tuple[Flight, int] | None = None  # the task it is in
+
+    def run(self) -> None:
+        """Work until the pool closes."""
+        pool = self.pool
+        book, work = pool._book, pool._work
+        with sharing.crew(self), pool._lock:
+            while not pool._closing:
+                if pool._shared:
+                    self._help(pool._shared[0])
+                elif (found := book.take()) is not None:
+                    self._do(*found)
+                else:
+                    pool._idle += 1
+                    work.wait()
+                    pool._idle -= 1
+
+    def _do(self, flight: Flight, position: int) -> None:
+        """Run one task; the lock is held before and after."""
+        pool, shape = self.pool, flight.shape
+        task, usual = shape.plan[position], shape.seconds[position]
+        long = usual > WORTH_WAKING
+        if pool._idle and long and pool._book and not pool._soon:
+            pool._work.notify()  # this worker will be away for long
+        if not long:
+            pool._soon += 1
+        pool._running += 1
+        self._at = (flight, position)
+        error, answer = None, None
+        pool._lock.release()
+        start = perf_counter()
+        try:
+            answer = task.run(flight.frame)
+        except BaseException as caught:  # noqa: BLE001 - handed to whoever waits
+            error = caught
+        end = perf_counter()
+        pool._lock.acquire()
+        if pool.trace is not None:
+            pool.trace.add(task.name, task.lane, flight.number, self.name, start, end)
+        shape.seconds[position] = 0.9 * usual + 0.1 * (end - start) if usual < 1 else end - start
+        self._at = None
+        pool._running -= 1
+        if not long:
+            pool._soon -= 1
+        if error is not None:
+            error.add_note(f"in {task.name!r} of {flight.frame}")
+            flight.lost = True
+            pool._give_up(error, flight.number)
+            return
+        pool._book.end(flight, position, answer is QUIET)
+        if pool._book.news or ((pool._joining or pool._closing) and not pool._running):
+            pool._book.news = False
+            pool._ended.notify_all()
+
+    # -- pieces --------------------------------------------------------------------------------
+
+    def share(self, piece: Callable[[int], None], count: int) -> None:
+        """Offer pieces to idle workers, do what they leave, wait for what they took."""
+        pool = self.pool
+        if self._at is None:
+            raise RuntimeError("pieces are cut inside a task only")
+        shared = _Shared(piece, count, *self._at)
+        with pool._lock:
+            pool._shared.append(shared)
+            if pool._idle:
+                pool._work.notify(min(count - 1, pool._idle))
+            self._help(shared, own=True)
+            if shared.left:
+                while shared.left:
+                    pool._ended.wait()
+        if shared.error is not None:
+            raise shared.error
+
+    def _help(self, shared: _Shared, own: bool = False) -> None:
+        """Do pieces until none is left to take; the lock is held before and after."""
+        pool = self.pool
+        while shared.next < shared.count:
+            number = shared.next
+            shared.next += 1
+            if shared.next == shared.count:
+                pool._shared.remove(shared)
+            pool._lock.release()
+            start = perf_counter()
+            try:
+                if shared.error is None:
+                    shared.piece(number)
+            except BaseException as error:  # noqa: BLE001 - raised where the work was cut
+                shared.error = error
+            end = perf_counter()
+            pool._lock.acquire()
+            if pool.trace is not None and not own:
+                task = shared.flight.shape.plan[shared.position]
+                pool.trace.add(
+                    task.name, task.lane, shared.flight.number, self.name, start, end, True
+                )
+            shared.left -= 1
+        if not own and not shared.left:
+            pool._ended.notify_all()

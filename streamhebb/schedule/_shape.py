@@ -1,0 +1,61 @@
+"""What is known of a plan before any frame comes: who follows whom within one frame."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from streamhebb.schedule.task import Plan
+
+KEPT = 64
+"""Plans whose shape is remembered; a net has a handful."""
+
+
+class Shape:
+    """The edges of a plan within one frame, and the lanes it has to ask about earlier frames.
+
+    Attributes:
+        waiting: for each task, how many edges of this frame lead to it.
+        wakes: for each task, those that wait for it by ``after``.
+        frees: for each task, those that wait for it only because it stands before them in a lane.
+        asks: tasks that wait for lanes where earlier frames may have something unfinished.
+        seconds: running estimate of what each task takes.
+    """
+
+    __slots__ = ("asks", "frees", "plan", "seconds", "waiting", "wakes")
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.waiting = [0] * len(plan)
+        self.wakes: list[list[int]] = [[] for _ in plan]
+        self.frees: list[list[int]] = [[] for _ in plan]
+        self.asks: dict[int, tuple[tuple[int, int], ...]] = {}
+        self.seconds = [1.0] * len(plan)  # unknown counts as long
+        last: dict[int, int] = {}  # the task that stood last in each lane
+        for position, task in enumerate(plan):
+            for other in task.after:
+                self.wakes[other].append(position)
+                self.waiting[position] += 1
+            if task.past is not None:
+                self.asks[position] = task.past
+            elif task.lane not in last:
+                self.asks[position] = task.waits_for
+            elif last[task.lane] not in task.after:
+                self.frees[last[task.lane]].append(position)
+                self.waiting[position] += 1
+            last[task.lane] = position
+
+
+class Shapes:
+    """Remembers the shapes of the plans used last."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[int, Shape] = OrderedDict()
+
+    def of(self, plan: Plan) -> Shape:
+        """Return the shape of a plan."""
+        shape = self._known.get(id(plan))
+        if shape is None or shape.plan is not plan:
+            shape = self._known[id(plan)] = Shape(plan)
+            if len(self._known) > KEPT:
+                self._known.popitem(last=False)
+        return shape
