@@ -13,6 +13,7 @@ from torch import Tensor
 from streamhebb.errors import ConfigError, InputError, LabelError, NonFiniteError, ShapeError
 from streamhebb.inputs import targets
 from streamhebb.parts import require
+from streamhebb.readouts import Readout
 from streamhebb.values import Label, Sample, StepResult
 
 
@@ -22,6 +23,7 @@ class Estimator(ABC):
     _supervised = True  # River asks: labels are passed to learn_one
     counts: dict[str, int]
     on_bad: str
+    readout: Readout | None
 
     @abstractmethod
     def step(self, x: Any, target: Any = None, *, learn: bool = True) -> StepResult:
@@ -32,17 +34,50 @@ class Estimator(ABC):
         """Predict; change nothing."""
 
     @abstractmethod
+    def _look(self, x: Any) -> Tensor:
+        """Return the last layer's output for a sample or mini-batch; change nothing."""
+
+    # -- sets and classes ----------------------------------------------------------------------
+
+    def features(self, X: Any, batch_size: int = 256) -> Tensor:
+        """Return the last layer's output for a whole set, ``(N, ...)``; change nothing.
+
+        Args:
+            X: an array ``(N, *input_shape)``, or anything that yields mini-batches.
+            batch_size: for arrays.
+
+        Raises:
+            NonFiniteError: for NaN or infinite values, whatever ``on_bad`` says: a row left out
+                here would set samples and labels apart.
+        """
+        parts = [self._look(x) for x, _ in batches(X, None, batch_size)]
+        if not parts:
+            raise InputError("there is nothing to respond to: the set is empty")
+        return torch.cat(parts)
+
+    @torch.no_grad()
     def probabilities(self, x: Any) -> tuple[tuple[Label, ...], Tensor]:
         """Return the classes and ``(B, n_classes)`` probabilities; change nothing."""
+        readout = self._classifier()
+        scores = self.respond(x).scores
+        if scores is None:
+            raise NonFiniteError("the sample holds NaN or infinite values")
+        scores = scores[None] if scores.ndim == 1 else scores
+        return readout.labels, readout.probabilities(scores)
 
     @property
-    @abstractmethod
     def labels(self) -> tuple[Label, ...]:
         """The classes known so far, in the order of the scores."""
+        return () if self.readout is None else self.readout.labels
 
-    @abstractmethod
-    def features(self, X: Any) -> Tensor:
-        """Return the last layer's output for a whole set; change nothing."""
+    def add_classes(self, classes: Iterable[Label]) -> None:
+        """Make classes known before they appear."""
+        self._classifier().add_classes(classes)
+
+    def _classifier(self) -> Readout:
+        if self.readout is None:
+            raise ConfigError("this net has no readout, so it has no classes")
+        return self.readout
 
     def transform(self, X: Any) -> np.ndarray[Any, Any]:
         """Return the features of a whole set as a numpy array (scikit-learn)."""
@@ -115,10 +150,6 @@ class Estimator(ABC):
         for x, target in zip(rows, labels, strict=True):
             self.step(x, target)
         return self
-
-    @abstractmethod
-    def add_classes(self, classes: Iterable[Label]) -> None:
-        """Make classes known before they appear."""
 
     def predict(self, X: Any, batch_size: int = 256) -> np.ndarray[Any, Any]:
         """Predict the labels of a whole set; changes nothing.

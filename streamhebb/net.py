@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import os
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from streamhebb import checkpoint, inputs, watch
+from streamhebb import inputs, watch
 from streamhebb.chain import check_layers, sample_ndim, trace_shapes
 from streamhebb.clock import Clock, WallClock
-from streamhebb.errors import ConfigError, InputError, NonFiniteError
-from streamhebb.estimator import Estimator, batches
-from streamhebb.frames import Frame, Mode, plan_step
+from streamhebb.errors import ConfigError, NonFiniteError, RunawayWarning
+from streamhebb.estimator import Estimator
+from streamhebb.flow import Flow, Modulator, Refused
+from streamhebb.frames import Frame, Mode, Planner
+from streamhebb.kept import Kept
 from streamhebb.layers import Layer
 from streamhebb.parts import require_choice
 from streamhebb.readouts import Readout
-from streamhebb.schedule import Plan, Scheduler, Serial
-from streamhebb.values import Label, Sample, Shape, StepResult
+from streamhebb.running import Run
+from streamhebb.schedule import Scheduler, Serial
+from streamhebb.values import Sample, Shape, StepResult
+from streamhebb.wake import Wake
 
 
-class StreamNet(Estimator, nn.Module):
+class StreamNet(Estimator, Kept):
     """A net that learns from every sample it sees, layer by layer, with nothing flowing back.
 
     Args:
@@ -36,6 +41,7 @@ class StreamNet(Estimator, nn.Module):
         on_bad: what to do with a sample that holds NaN or infinite values: ``"raise"``, or
             ``"skip"`` it; both count it.
         scheduler: runs the tasks; ``None`` is [`Serial`][streamhebb.schedule.serial.Serial].
+        wake: what wakes a layer; ``None`` is every sample. See [`streamhebb.wake`][].
         clock: measures ``StepResult.seconds``; ``None`` is the wall clock.
 
     Raises:
@@ -59,6 +65,7 @@ class StreamNet(Estimator, nn.Module):
         input_shape: Sequence[int] | None = None,
         on_bad: str = "raise",
         scheduler: Scheduler | None = None,
+        wake: Wake | None = None,
         clock: Clock | None = None,
     ) -> None:
         super().__init__()
@@ -73,10 +80,11 @@ class StreamNet(Estimator, nn.Module):
         self.scheduler: Scheduler = Serial() if scheduler is None else scheduler
         self.clock: Clock = WallClock() if clock is None else clock
         self.names = tuple(f"{i}:{type(layer).__name__}" for i, layer in enumerate(layers))
-        self.counts: dict[str, int] = {"samples": 0, "learned": 0, "non-finite": 0}
+        self.counts = {"samples": 0, "learned": 0, "non-finite": 0}  # causes of a run join them
         self.generator = torch.Generator().manual_seed(0 if seed is None else seed)
         self._features: list[Any] | None = None  # names, when samples are dicts
-        self._plans: dict[Mode, Plan] = {}
+        self.wake = wake
+        self.planner = self._make_planner()
         self.input_shape: Shape | None = None
         self._sample_ndim = sample_ndim(layers)
         if input_shape is not None:
@@ -115,10 +123,6 @@ class StreamNet(Estimator, nn.Module):
         self.input_shape = shape
 
     @property
-    def _layers(self) -> list[Layer]:
-        return list(self.layers)  # type: ignore[arg-type]
-
-    @property
     def _place(self) -> tuple[torch.device, torch.dtype]:
         for value in self.buffers():
             if value.is_floating_point() and value.dtype != torch.float64:
@@ -137,7 +141,7 @@ class StreamNet(Estimator, nn.Module):
         target: Any = None,
         *,
         learn: bool = True,
-        modulator: float | Tensor | Mapping[str | int, float | Tensor] = 1.0,
+        modulator: Modulator = 1.0,
         activity: bool = False,
     ) -> StepResult:
         """Predict from one sample, then let every layer learn from it.
@@ -163,23 +167,14 @@ class StreamNet(Estimator, nn.Module):
         start = self.clock.now()
         if isinstance(x, Sample):
             x, target = x.x, x.target if target is None else target
-        batch, single = self._accept(x)
-        labels = inputs.targets(target, len(batch), single)
-        number = self.counts["samples"]
-        if self.readout is not None:
-            self.readout.check(labels)
-        modulators = inputs.modulators(modulator, self.names)
-        if not inputs.all_finite(batch):
-            self.counts["samples"] += len(batch)
-            self.counts["non-finite"] += len(batch)
-            return self._refuse(batch, number, start)
-        frame = self._run(batch, Mode.LEARN if learn else Mode.ADVANCE, labels, modulators)
-        self.counts["samples"] += len(batch)
-        self.counts["learned"] += len(batch) if learn else 0
-        if learn and watch.due(number, self.counts["samples"]):
-            named = zip(self.names, self._layers, strict=True)
-            watch.look_for_runaways(named, self.counts["learned"])
-        return self._result(frame, single, start, number, activity)
+        mode = Mode.LEARN if learn else Mode.ADVANCE
+        begun = self.begin(x, target, mode, modulator=modulator)
+        if isinstance(begun, Refused):
+            return self.finish(begun, start)
+        begun.activity = activity
+        self._carry_through(begun)
+        begun.answered = self.clock.now()
+        return self.finish(begun, start)
 
     @torch.no_grad()
     def respond(self, x: Any, *, activity: bool = False) -> StepResult:
@@ -190,9 +185,93 @@ class StreamNet(Estimator, nn.Module):
         start = self.clock.now()
         batch, single = self._accept(x.x if isinstance(x, Sample) else x)
         if not inputs.all_finite(batch):
-            return self._refuse(batch, self.counts["samples"], start)
-        frame = self._run(batch, Mode.LOOK)
-        return self._result(frame, single, start, self.counts["samples"], activity)
+            return self.finish(self._refuse(batch, self.counts["samples"]), start)
+        frame = self._pass(batch)
+        frame.number, frame.single, frame.activity = self.counts["samples"], single, activity
+        frame.answered = self.clock.now()
+        return self.finish(frame, start)
+
+    def _look(self, x: Any) -> Tensor:
+        with torch.no_grad():
+            batch, _ = self._accept(x)
+            if not inputs.all_finite(batch):
+                raise self._non_finite(batch, self.counts["samples"])
+            out: Tensor = self._pass(batch).out[-1]
+            return out
+
+    def _pass(self, batch: Tensor) -> Frame:
+        """Let a batch pass without changing anything."""
+        frame = Frame(batch, len(self.layers), (), ())
+        frame.mode = Mode.LOOK
+        self._carry_through(frame)
+        return frame
+
+    def _carry_through(self, frame: Frame) -> None:
+        try:
+            self.scheduler.submit(self.planner.step(frame.mode).plan, frame).wait()
+        except BaseException:
+            self.scheduler.clear()  # a step that failed is over; the next one is its own
+            raise
+
+    # -- its two ends, for whoever keeps several samples in flight -------------------------------
+
+    def begin(
+        self, x: Any, target: Any, mode: Mode, *, modulator: Modulator = 1.0, copy: bool = False
+    ) -> Frame | Refused:
+        """Check a sample and count it; the frame is ready for a scheduler.
+
+        Args:
+            x: as for ``step``.
+            target: its label.
+            mode: what may change.
+            modulator: third factor.
+            copy: whether the caller may overwrite ``x`` before the frame has passed.
+
+        Raises:
+            InputError: for a sample or label that is refused, if the policy is to raise.
+        """
+        batch, single = self._accept(x)
+        labels = inputs.targets(target, len(batch), single)
+        number = self.counts["samples"]
+        if self.readout is not None:
+            self.readout.check(labels)
+        modulators = inputs.modulators(modulator, self.names)
+        self.counts["samples"] += len(batch)
+        if not inputs.all_finite(batch):
+            self.counts["non-finite"] += len(batch)
+            return self._refuse(batch, number)
+        if copy or self.wake is not None:
+            batch = batch.clone()
+        frame = Frame(batch, len(self.layers), labels, modulators)
+        frame.number, frame.single, frame.mode = number, single, mode
+        if mode is Mode.LEARN:
+            self.counts["learned"] += len(batch)
+            frame.look = watch.due(number, self.counts["samples"])
+        return frame
+
+    def finish(self, frame: Frame | Refused, start: float) -> StepResult:
+        """Turn a frame that has passed into a result; frames come in the order they began.
+
+        Args:
+            frame: what ``begin`` returned.
+            start: when the sample arrived.
+
+        Raises:
+            DivergedError: if weights are no longer finite.
+        """
+        if isinstance(frame, Refused):
+            return frame.result(self.clock.now() - start)
+        for text in frame.findings:
+            warnings.warn(text, RunawayWarning, stacklevel=4)  # whoever called step
+        scores = self.planner.scores(frame)
+        prediction: Any = None
+        if scores is not None and self.readout is not None and scores.shape[1]:
+            best, index = scores.max(1)
+            self._check_finite(best)
+            prediction = [self.readout.labels[i] for i in index.tolist()]
+        elif frame.out[-1] is not None:  # also where a readout waits for its first label
+            self._check_finite(frame.out[-1])
+        return frame.result(prediction, scores, self.names, start)
 
     def _accept(self, x: Any) -> tuple[Tensor, bool]:
         """Check everything but finiteness; changes the input shape on the first sample only."""
@@ -211,10 +290,10 @@ class StreamNet(Estimator, nn.Module):
         self._features = names  # only now: a sample that was refused names nothing
         return accepted
 
-    def _refuse(self, batch: Tensor, number: int, start: float) -> StepResult:
+    def _refuse(self, batch: Tensor, number: int) -> Refused:
         if self.on_bad == "raise":
             raise self._non_finite(batch, number)
-        return StepResult(None, None, self.clock.now() - start, number, skipped="non-finite")
+        return Refused(number)
 
     @staticmethod
     def _non_finite(batch: Tensor, number: int) -> NonFiniteError:
@@ -225,176 +304,63 @@ class StreamNet(Estimator, nn.Module):
             f"on_bad='skip'"
         )
 
-    def _run(
-        self, batch: Tensor, mode: Mode, target: Sequence[Any] = (), modulators: Sequence[Any] = ()
-    ) -> Frame:
-        frame = Frame(batch, len(self.layers), target, modulators)
-        plan = self._plans.get(mode)
-        if plan is None:
-            plan = plan_step(self._layers, self.names, self.readout, mode)
-            self._plans[mode] = plan
-        self.scheduler.submit(plan, frame)
-        self.scheduler.join()
-        return frame
-
-    def _result(
-        self, frame: Frame, single: bool, start: float, number: int, activity: bool
-    ) -> StepResult:
-        scores: Tensor = frame.out[-1] if frame.scores is None else frame.scores
-        prediction: Any = None
-        if self.readout is not None and scores.shape[1]:
-            best, index = scores.max(1)
-            self._check_finite(best)
-            labels = self.readout.labels
-            prediction = [labels[i] for i in index.tolist()]
-            prediction = prediction[0] if single else prediction
-        else:  # also where a readout waits for its first label
-            self._check_finite(frame.out[-1])
-        shown = {}
-        if activity:
-            outs = zip(self.names, frame.out[1:], strict=True)
-            shown = {name: out[0] if single else out for name, out in outs}
-        return StepResult(
-            prediction,
-            scores[0] if single else scores,
-            self.clock.now() - start,
-            number,
-            shown,
-        )
-
     def _check_finite(self, values: Tensor) -> None:
         if not inputs.all_finite(values):
             parts = [*zip(self.names, self._layers, strict=True), ("the readout", self.readout)]
             raise watch.diverged(parts, self.counts["learned"])
 
-    def reset_state(self) -> None:
-        """Bring what goes on from sample to sample to rest, where a stream breaks; weights stay."""
-        for layer in self._layers:
-            layer.reset_state()
+    # -- many samples in flight ----------------------------------------------------------------
 
-    # -- sets and classes ----------------------------------------------------------------------
-
-    @torch.no_grad()
-    def probabilities(self, x: Any) -> tuple[tuple[Label, ...], Tensor]:
-        """Return the classes and ``(B, n_classes)`` probabilities; change nothing."""
-        readout = self._classifier()
-        scores = self.respond(x).scores
-        if scores is None:
-            raise NonFiniteError("the sample holds NaN or infinite values")
-        scores = scores[None] if scores.ndim == 1 else scores
-        return readout.labels, readout.probabilities(scores)
-
-    @torch.no_grad()
-    def features(self, X: Any, batch_size: int = 256) -> Tensor:
-        """Return the last layer's output for a whole set, ``(N, ...)``; change nothing.
+    def run(self, source: Any, *, policy: str = "block", waiting: int = 2, **wishes: Any) -> Run:
+        """Let a stream pass with several samples in flight; results come in order.
 
         Args:
-            X: an array ``(N, *input_shape)``, or anything that yields mini-batches.
-            batch_size: for arrays.
+            source: as for [`Run`][streamhebb.running.Run], which says what becomes of it.
+            policy: what happens when samples come faster than the net learns.
+            waiting: samples that may wait before the net.
+            wishes: ``depth``, ``deadline``, ``order``, ``learn``, ``modulator`` and ``activity``,
+                as for [`Flow`][streamhebb.flow.Flow].
 
-        Raises:
-            NonFiniteError: for NaN or infinite values, whatever ``on_bad`` says: a row left out
-                here would set samples and labels apart.
+        Example:
+            >>> import torch
+            >>> from streamhebb import Dense, StreamNet
+            >>> from streamhebb.schedule import Threads
+            >>> net = StreamNet(Dense(4, 8), seed=0, scheduler=Threads(2))
+            >>> with net, net.run(torch.rand(3, 4)) as results:
+            ...     print([result.sample for result in results])
+            [0, 1, 2]
         """
-        parts = []
-        for x, _ in batches(X, None, batch_size):
-            batch, _ = self._accept(x)
-            if not inputs.all_finite(batch):
-                raise self._non_finite(batch, self.counts["samples"])
-            parts.append(self._run(batch, Mode.LOOK).out[-1])
-        if not parts:
-            raise InputError("there is nothing to respond to: the set is empty")
-        return torch.cat(parts)
+        return Run(Flow(self, **wishes), source, policy=policy, waiting=waiting)
 
-    @property
-    def labels(self) -> tuple[Label, ...]:
-        """The classes known so far, in the order of the scores."""
-        return () if self.readout is None else self.readout.labels
+    def close(self) -> None:
+        """End the scheduler's threads or streams; ``with net:`` does so. The net stays usable.
 
-    def add_classes(self, classes: Iterable[Label]) -> None:
-        """Make classes known before they appear."""
-        self._classifier().add_classes(classes)
-
-    def _classifier(self) -> Readout:
-        if self.readout is None:
-            raise ConfigError("this net has no readout, so it has no classes")
-        return self.readout
-
-    # -- what it is, and its state -------------------------------------------------------------
-
-    @property
-    def grows(self) -> bool:
-        """Whether classes may appear during the stream."""
-        return self.readout is not None and self.readout.open
-
-    @property
-    def carried(self) -> frozenset[str]:
-        """Names of the state that goes on from sample to sample without learning."""
-        pairs = enumerate(self._layers)
-        return frozenset(f"layers.{i}.{b}" for i, layer in pairs for b in layer.carried_buffers)
-
-    def nonlocal_parts(self) -> dict[str, tuple[str, ...]]:
-        """Return, for each layer, the parts that look beyond a synapse and its two neurons."""
-        pairs = zip(self.names, self._layers, strict=True)
-        return {name: parts for name, layer in pairs if (parts := layer.nonlocal_parts())}
-
-    def describe(self) -> dict[str, Any]:
-        """Describe the net as plain JSON data: what a snapshot checks and a net file holds."""
-        return {
-            "input_shape": None if self.input_shape is None else list(self.input_shape),
-            "layers": [layer.config() for layer in self._layers],
-            "readout": None if self.readout is None else self.readout.config(),
-            "seed": self.seed,
-            "on_bad": self.on_bad,
-        }
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """Counters, feature names and the random generator, for ``state_dict``."""
-        return {
-            "counts": dict(self.counts),
-            "features": self._features,
-            "generator": self.generator.get_state(),
-        }
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore what ``get_extra_state`` gave."""
-        self.counts = dict(state["counts"])
-        self._features = state["features"]
-        self.generator.set_state(state["generator"].cpu())
-
-    def save(self, path: str | os.PathLike[str], extra: Any = None) -> None:
-        """Write everything needed to go on, as one atomic snapshot.
-
-        Args:
-            path: the file.
-            extra: anything JSON can hold, kept beside (the position in a stream).
-
-        Raises:
-            SnapshotError: if the disk refuses; an older snapshot there is untouched.
+        A scheduler that is needed again makes new ones.
         """
-        checkpoint.save(self, path, extra)
+        scheduler = self.scheduler
+        scheduler.close()
+        self.scheduler = copy.copy(scheduler)
 
-    def load(self, path: str | os.PathLike[str]) -> Any:
-        """Restore a snapshot of the same net; the run then goes on as if never interrupted.
+    def __enter__(self) -> Self:
+        return self
 
-        Returns:
-            What was given to ``save`` as ``extra``.
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-        Raises:
-            SnapshotError: if it is damaged or of another net; the net is then untouched.
-        """
-        return checkpoint.load(self, path)
-
-    def __sklearn_clone__(self) -> Self:
-        """Return an untrained net of the same kind (scikit-learn's ``clone``)."""
-        net = copy.deepcopy(self)
-        net.generator.manual_seed(0 if self.seed is None else self.seed)
-        net._features = None
-        for part in (*net._layers, net.readout):
-            if part is not None:
-                part.reset(net.generator)
-        net.counts = dict.fromkeys(net.counts, 0)
-        return net
+    def _settle(self) -> None:
+        with contextlib.suppress(Exception):  # has been raised where the sample was given
+            self.scheduler.join()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_plans": {}}  # plans point at this net's own layers
+        state = self.__dict__.copy()
+        standing = state.pop("planner").standing  # plans point at this net's own layers
+        return state | {"standing": standing.state()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        standing = state.pop("standing")
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.planner = self._make_planner()
+        self.planner.standing.restore(standing)
+
+    def _make_planner(self) -> Planner:
+        return Planner(self._layers, self.names, self.readout, self.clock, self.wake)

@@ -118,9 +118,15 @@ class StepResult:
         scores: the readout's scores, shape ``(n_classes,)`` or ``(B, n_classes)``; without a
             readout the last layer's output.
         activity: layer name -> output, only when asked for with ``activity=True``.
-        seconds: wall time of the step.
+        seconds: wall time of the step; in a ``run``, from the sample's arrival to its answer.
         sample: running number of the sample, counted from 0.
         skipped: why the sample was not used (``"non-finite"``), else ``None``.
+        learned: whether the net learned from it, or will.
+        missed: samples lost, and samples not learned from, between the result before and this
+            one, this one included: cause -> how many. Causes are ``"dropped"``,
+            ``"overtaken"``, ``"deadline"`` and ``"non-finite"``.
+        passed: stages that nothing woke (see [`streamhebb.wake`][]).
+        given: the sample itself, in a ``run``.
     """
 
     prediction: Any
@@ -129,3 +135,7 @@ class StepResult:
     sample: int
     activity: Mapping[str, Tensor] = field(default_factory=dict)
     skipped: str | None = None
+    learned: bool = True
+    missed: Mapping[str, int] = field(default_factory=dict)
+    passed: tuple[str, ...] = ()
+    given: Sample | None = None

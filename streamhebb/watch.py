@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable
 
 import torch
 from torch import nn
 
-from streamhebb.errors import DivergedError, RunawayWarning
+from streamhebb.errors import DivergedError
 from streamhebb.layers import Layer, PlasticLayer
 
 EVERY = 1000
@@ -29,33 +28,35 @@ def due(before: int, after: int) -> bool:
     return before // EVERY < after // EVERY
 
 
-def look_for_runaways(named: Iterable[tuple[str, Layer]], learned: int) -> None:
-    """Warn, once a layer, of neurons whose radius has grown beyond all measure.
+def look_for_runaway(name: str, layer: Layer, learned: int) -> str | None:
+    """Say so if some neurons of a layer have radii that have grown beyond all measure.
 
     Nothing is changed: the weights are still finite, and whether to stop is the caller's choice.
 
     Args:
-        named: names and layers.
+        name: of the layer.
+        layer: any; one without weights of its own cannot run away.
         learned: samples learned from so far.
+
+    Returns:
+        What to warn of, or ``None``.
 
     Raises:
         DivergedError: for weights that are no longer finite. Outputs show them at once, but not
             those of spiking neurons, which just fall silent.
     """
-    for name, layer in named:
-        if not isinstance(layer, PlasticLayer):
-            continue
-        limit = GROWTH * getattr(layer.init, "radius", 1.0)
-        largest = float(layer.radius().max())  # NaN if any is
-        if not math.isfinite(largest):
-            raise diverged([(name, layer)], learned)
-        if largest > limit:
-            warnings.warn(
-                f"{name}: weights run away; the radius of some neurons has passed {limit:g}. "
-                f"Put a RunningNorm before the layer, lower its rate, or use LayerMax",
-                RunawayWarning,
-                stacklevel=4,  # whoever called step, past its no_grad wrapper
-            )
+    if not isinstance(layer, PlasticLayer):
+        return None
+    limit = GROWTH * getattr(layer.init, "radius", 1.0)
+    largest = float(layer.radius().max())  # NaN if any is
+    if not math.isfinite(largest):
+        raise diverged([(name, layer)], learned)
+    if largest <= limit:
+        return None
+    return (
+        f"{name}: weights run away; the radius of some neurons has passed {limit:g}. Put a "
+        f"RunningNorm before the layer, lower its rate, or use LayerMax"
+    )
 
 
 def diverged(named: Iterable[tuple[str, nn.Module | None]], learned: int) -> DivergedError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -75,7 +75,7 @@ class Unclosed:
         return None
 
 
-def samples(source: Iterable[Any]) -> Iterator[Sample]:
+def samples(source: Iterable[Any]) -> Generator[Sample]:
     """Turn any iterable into samples, one at a time.
 
     Floating torch tensors pass as they are; numpy floats become float32; ``uint8`` is divided by
@@ -100,10 +100,10 @@ def samples(source: Iterable[Any]) -> Iterator[Sample]:
     return _samples(_items(source))
 
 
-def _samples(items: Iterator[Any]) -> Iterator[Sample]:
+def _samples(items: Iterator[Any]) -> Generator[Sample]:
     try:
         for number, item in enumerate(items):
-            yield _sample(item, number)
+            yield as_sample(item, number)
     finally:
         # Leaving the loop early must stop a camera now, not when the iterator is collected.
         close = getattr(items, "close", None)
@@ -138,7 +138,8 @@ def _looks_like_arrays(source: Any) -> bool:
     return bool(x.ndim != y.ndim and len(x) == len(y))
 
 
-def _sample(item: Any, number: int) -> Sample:
+def as_sample(item: Any, number: int) -> Sample:
+    """Turn one item of a source into a sample; ``number`` is its id if it has none."""
     if isinstance(item, Sample):
         x, target = _observation(item.x, number), _target(item.target)
         return replace(item, x=x, target=target, id=number if item.id is None else item.id)

@@ -12,8 +12,21 @@ import torch
 from torch import Tensor
 
 import streamhebb as sh
-from streamhebb.frames import Frame, Mode, plan_step
+from streamhebb.frames import Frame, Mode
 from streamhebb.schedule import Plan, Task, make_plan
+
+
+class OnItsWay:
+    def __init__(self, scheduler: RandomOrder, frame: Any) -> None:
+        self.scheduler = scheduler
+        self.frame = frame
+
+    def done(self, position: int | None = None) -> bool:
+        return all(frame is not self.frame for _, frame, _, _ in self.scheduler.pending)
+
+    def wait(self, position: int | None = None) -> None:
+        while not self.done():
+            self.scheduler._run_one()
 
 
 class RandomOrder:
@@ -33,13 +46,17 @@ class RandomOrder:
         self.log: list[tuple[int, int]] = []  # (frame number, position), in the order they ran
         self.numbers: dict[int, int] = {}
 
-    def submit(self, plan: Plan, frame: Any) -> None:
+    def submit(self, plan: Plan, frame: Any) -> OnItsWay:
         self.numbers[id(frame)] = len(self.numbers)
         self.pending.append((plan, frame, set(), set(range(len(plan)))))
         for _ in range(self.random.randrange(len(plan) + 1)):  # some work now, some later
             self._run_one()
         while len(self.pending) > self.flight:
             self._run_one()
+        return OnItsWay(self, frame)
+
+    def clear(self) -> None:
+        self.pending.clear()
 
     def join(self) -> None:
         while self.pending:
@@ -73,7 +90,7 @@ class RandomOrder:
 
 
 def plan_of(net: sh.StreamNet) -> Plan:
-    return plan_step(list(net.layers), net.names, net.readout, Mode.LEARN)
+    return net.planner.step(Mode.LEARN).plan
 
 
 def make_net() -> sh.StreamNet:

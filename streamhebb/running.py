@@ -1,0 +1,200 @@
+"""A stream that passes through a net: the loop over a source, and what to do without time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Generator, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from streamhebb.errors import ConfigError, StreamhebbError
+from streamhebb.flow import Flow, Report
+from streamhebb.inbox import Arrived, Inbox
+from streamhebb.parts import require, require_choice
+from streamhebb.sources.base import as_sample, samples
+from streamhebb.values import Sample, StepResult
+
+POLICIES = ("block", "drop_oldest", "latest", "skip_learning")
+
+
+class Run:
+    """A stream passing through a net with several samples in flight; iterate for the results.
+
+    Results come in the order of the samples, each as soon as its answer is there; learning from it
+    may still be under way. With the default order the weights are those of ``step`` on one sample
+    after the other, to the bit, whatever the scheduler.
+
+    Works with ``for``, and with ``async for``, also over an asynchronous source. Leaving the loop,
+    the ``with`` block, or an exception in a layer ends the run: what is in flight is learned from,
+    the source is closed, threads that read it end.
+
+    A policy says what happens when samples come faster than the net learns:
+
+    * ``"block"``: the source waits. Nothing is lost. For files and data sets.
+    * ``"drop_oldest"``: up to ``waiting`` samples wait; the oldest of them makes room.
+    * ``"latest"``: only the newest sample waits.
+    * ``"skip_learning"``: every sample is predicted; one that would not be through by its
+      ``deadline`` is not learned from, unless the net is idle.
+
+    All but ``"block"`` read the source in a thread of its own.
+
+    Args:
+        flow: the net and the samples in flight.
+        source: anything [`samples`][streamhebb.sources.base.samples] takes, or an asynchronous
+            iterable of the same.
+        policy: see above.
+        waiting: samples that may wait before the net, for all policies but ``"block"``.
+
+    Raises:
+        ConfigError: for a policy that does not exist, or a deadline without its policy.
+    """
+
+    def __init__(self, flow: Flow, source: Any, *, policy: str = "block", waiting: int = 2) -> None:
+        require_choice("run", "policy", policy, POLICIES)
+        require("run", "waiting", waiting, at_least=1, whole=True)
+        if (policy == "skip_learning") != (flow.deadline is not None):
+            raise ConfigError(
+                f"run: policy={policy!r} with deadline={flow.deadline!r} s; a deadline belongs to "
+                f"policy='skip_learning', and that needs one"
+            )
+        self.flow = flow
+        self.source = source
+        self.policy = policy
+        self.inbox: Inbox[Sample] | None = None
+        if policy != "block" or hasattr(source, "__aiter__"):
+            self._open_inbox(policy, waiting)
+        self._reader: threading.Thread | None = None
+        self._results: Generator[StepResult] | None = None
+        self._closed = False
+
+    def _open_inbox(self, policy: str, waiting: int) -> Inbox[Sample]:
+        self.inbox = inbox = Inbox[Sample](policy, waiting, self.flow.net.clock)
+        self.flow.waiting = inbox.__len__
+        return inbox
+
+    @property
+    def report(self) -> Report:
+        """What became of the samples so far."""
+        return self.flow.report
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[StepResult]:
+        if self._results is None:
+            self._results = self._stream()
+        return self._results
+
+    def _stream(self) -> Generator[StepResult]:
+        arrivals = self._pulled() if self.inbox is None else self._received(self.inbox)
+        try:
+            with contextlib.closing(arrivals):
+                for arrival in arrivals:
+                    if isinstance(arrival, StepResult):
+                        yield arrival
+                        continue
+                    yield from self.flow.make_room()
+                    self.flow.send(*arrival)
+            yield from self.flow.drain()
+        except StreamhebbError:
+            # A sample was refused, or the source broke: those before it have their results.
+            yield from self.flow.salvage()
+            raise
+        finally:
+            self.close()
+
+    def _pulled(self) -> Generator[Arrived[Sample]]:
+        """Samples as the net asks for them."""
+        with contextlib.closing(samples(self.source)) as found:
+            for sample in found:
+                yield Arrived(sample, self.flow.net.clock.now(), {})
+
+    def _received(self, inbox: Inbox[Sample]) -> Generator[Arrived[Sample] | StepResult]:
+        """Samples as they come; while none waits, answers."""
+        if self._reader is None and not hasattr(self.source, "__aiter__"):
+            self._reader = threading.Thread(target=self._read, args=(inbox,), daemon=True)
+            self._reader.start()
+        while True:
+            while self.flow.unanswered and not inbox:
+                yield self.flow.next_answer()
+            arrival = inbox.get()
+            if arrival is None:
+                break
+            yield arrival
+        self.flow.count(inbox.missed)  # after the last sample that got through
+        self.report.missed.update(inbox.missed)
+
+    def _read(self, inbox: Inbox[Sample]) -> None:
+        try:
+            with contextlib.closing(samples(self.source)) as found:
+                for sample in found:
+                    if not inbox.put(sample):
+                        return
+        except BaseException as error:  # noqa: BLE001 - raised in the loop that waits for samples
+            inbox.close(error)
+        else:
+            inbox.close()
+
+    async def __aiter__(self) -> AsyncIterator[StepResult]:
+        # What blocks must not block the event loop, so samples always come through an inbox.
+        inbox = self._open_inbox("block", 1) if self.inbox is None else self.inbox
+        pump = None
+        if hasattr(self.source, "__aiter__"):
+            pump = asyncio.ensure_future(self._pump(inbox))
+        results, end = iter(self), object()
+        try:
+            while True:
+                ask = asyncio.ensure_future(asyncio.to_thread(next, results, end))
+                try:
+                    result = await asyncio.shield(ask)
+                except asyncio.CancelledError:
+                    inbox.close()
+                    await asyncio.wait([ask])  # a generator cannot be closed while it runs
+                    raise
+                if result is end:
+                    return
+                yield result  # type: ignore[misc]
+        finally:
+            if pump is not None:
+                pump.cancel()
+            await asyncio.to_thread(self.close)
+
+    async def _pump(self, inbox: Inbox[Sample]) -> None:
+        number = 0
+        try:
+            async for item in self.source:
+                if not await asyncio.to_thread(inbox.put, as_sample(item, number)):
+                    return
+                number += 1
+        except Exception as error:  # noqa: BLE001 - raised in the loop that waits for samples
+            inbox.close(error)
+        finally:
+            inbox.close()
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let what is in flight be learned from, and let go of the source. Never raises."""
+        if self._closed:
+            return
+        self._closed = True
+        if self.inbox is not None:
+            self.inbox.close()
+        self.flow.close()
+        if self._reader is not None and self._reader is not threading.current_thread():
+            self._reader.join(timeout=1.0)  # it ends with the source's next sample at the latest
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._results is not None:
+            with contextlib.suppress(ValueError):  # it may be running in another thread
+                self._results.close()
+        self.close()
