@@ -7,10 +7,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Anything with a monotonic ``now()`` in seconds."""
+    """Anything with a monotonic ``now()`` in seconds, and a ``sleep`` that lets it go on."""
 
     def now(self) -> float:
         """Seconds since some fixed instant."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Return when that many seconds have gone by; at once for 0 or less."""
         ...
 
 
@@ -21,9 +25,14 @@ class WallClock:
         """Seconds since some fixed instant."""
         return time.perf_counter()
 
+    def sleep(self, seconds: float) -> None:
+        """Wait for that many seconds; not at all for 0 or less."""
+        if seconds > 0:
+            time.sleep(seconds)
+
 
 class VirtualClock:
-    """A clock that moves only when told to.
+    """A clock that moves only when told to, or slept on.
 
     Example:
         >>> clock = VirtualClock()
@@ -44,3 +53,8 @@ class VirtualClock:
         if seconds < 0:
             raise ValueError(f"a clock cannot go back: advance({seconds})")
         self._now += seconds
+
+    def sleep(self, seconds: float) -> None:
+        """Move the clock forward instead of waiting; not at all for 0 or less."""
+        if seconds > 0:
+            self.advance(seconds)

@@ -24,3 +24,20 @@ def test_virtual_clock_refuses_to_go_back():
     with pytest.raises(ValueError, match=r"advance\(-1\)"):
         clock.advance(-1)
     assert clock.now() == 0.0
+
+
+def test_sleeping_moves_the_virtual_clock_and_takes_no_time():
+    clock = VirtualClock(1.0)
+    clock.sleep(3600)
+    assert clock.now() == 3601.0
+    clock.sleep(0)
+    clock.sleep(-5)
+    assert clock.now() == 3601.0
+
+
+def test_the_wall_clock_sleeps_as_long_as_it_is_told(monkeypatch):
+    slept = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    for seconds in (0.25, 0, -1):
+        WallClock().sleep(seconds)
+    assert slept == [0.25]

@@ -7,12 +7,14 @@ from streamhebb.sources.camera import Camera
 from streamhebb.sources.datasets import cifar10, cifar100, digits, fashion_mnist, mnist
 from streamhebb.sources.folder import ImageFolder
 from streamhebb.sources.open import open_source
+from streamhebb.sources.paced import Paced
 from streamhebb.sources.video import VideoFile
 
 __all__ = [
     "ArraySource",
     "Camera",
     "ImageFolder",
+    "Paced",
     "Source",
     "VideoFile",
     "cache_folder",
