@@ -31,6 +31,13 @@ _THREADS = (
     "Threads of torch. With 1, the same seed gives the same weights on every machine of a kind, "
     "and nets that learn from one sample at a time are seldom faster with more."
 )
+_SCHEDULER = (
+    "serial, threads, threads:N for N workers, or auto, which measures. All give the same weights."
+)
+_POLICY = (
+    "When samples come faster than the net learns: block (the source waits), drop_oldest, latest, "
+    "or skip_learning (predict all, learn where the deadline allows)."
+)
 _CONVERGED = (
     "A neuron counts as converged when its weight radius has changed by less than 10 % over the "
     "last 500 samples."
@@ -116,6 +123,19 @@ def run(
     no_download: Annotated[
         bool | None, typer.Option("--no-download", help="Never fetch a missing data set.")
     ] = None,
+    scheduler: Annotated[str | None, _default(_SCHEDULER, "auto")] = None,
+    depth: Annotated[
+        int | None, _default("Samples in flight.", "two more than the net has stages")
+    ] = None,
+    policy: Annotated[str | None, _default(_POLICY, "block")] = None,
+    waiting: Annotated[int | None, _default("Samples that may wait before the net.", "2")] = None,
+    deadline: Annotated[
+        float | None, _default("Milliseconds from arrival; for skip_learning.", "none")
+    ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="Write what ran when to this file; see streamhebb trace, or Perfetto."),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, only the summary.")
     ] = False,
@@ -139,12 +159,17 @@ def run(
             "on_bad": on_bad,
             "threads": threads,
             "download": False if no_download else None,
+            "scheduler": scheduler,
+            "depth": depth,
+            "policy": policy,
+            "waiting": waiting,
+            "deadline": deadline,
         }
         job = command.get_ready(given, out, resume)
         if dry_run:
             typer.echo(command.describe(job))
             return
-        code = command.carry_out(job, quiet=quiet)
+        code = command.carry_out(job, quiet=quiet, trace=trace)
     raise typer.Exit(code)
 
 

@@ -65,6 +65,10 @@ class Net(Protocol):
         """Turn a frame into a result."""
         ...
 
+    def choose_scheduler(self, frame: Frame) -> None:
+        """Look for the fastest scheduler, once, if the net was asked to."""
+        ...
+
 
 class _Flying(NamedTuple):
     """A sample on its way; one that was refused waits for its turn only."""
@@ -119,7 +123,11 @@ class Flow:
         order: how strictly layers keep step; ``None`` is exactly.
         learn: ``False`` only predicts.
         modulator: third factor, as for ``step``.
-        activity: results hold every layer's output.
+        activity: whether results hold every layer's output; or a function that says so of a sample
+            by how many there are with it.
+        pause: says of a sample, by how many there are with it, whether everything is to be learned
+            before the next one begins: its result then finds the net exactly there, to be
+            looked at or saved.
 
     Attributes:
         report: what became of the samples so far.
@@ -138,7 +146,8 @@ class Flow:
         order: Order | None = None,
         learn: bool = True,
         modulator: Modulator = 1.0,
-        activity: bool = False,
+        activity: bool | Callable[[int], bool] = False,
+        pause: Callable[[int], bool] | None = None,
     ) -> None:
         if depth is not None:
             require("run", "depth", depth, at_least=1, whole=True)
@@ -155,17 +164,17 @@ class Flow:
         self.learn = learn
         self.modulator = modulator
         self.activity = activity
+        self.pause = pause
         self.report = Report()
         self.waiting: Callable[[], int] = int  # none
         self._unanswered: deque[_Flying] = deque()
         self._unlearned: deque[_Flying] = deque()
+        self._paused = False  # until everything has landed
         self._turn = 0
         self._usual = 0.0  # seconds from the beginning of a frame that learns to its end
         net.planner.start_over()
 
-    def push(
-        self, sample: Sample, arrived: float | None = None, *, activity: bool | None = None
-    ) -> list[StepResult]:
+    def push(self, sample: Sample, arrived: float | None = None) -> list[StepResult]:
         """Send a sample on its way; return the results that are there by then.
 
         For loops that are not ``for`` loops. Call ``drain`` after the last one.
@@ -173,11 +182,10 @@ class Flow:
         Args:
             sample: the next one.
             arrived: when it came, on the net's clock; ``None`` is now.
-            activity: whether its result holds every layer's output; ``None``: as the run says.
         """
         arrived = self.net.clock.now() if arrived is None else arrived
         results = list(self.make_room())
-        self.send(sample, arrived, {}, activity)
+        self.send(sample, arrived, {})
         return results
 
     def drain(self) -> list[StepResult]:
@@ -190,20 +198,13 @@ class Flow:
         return results
 
     @torch.no_grad()
-    def send(
-        self,
-        sample: Sample,
-        arrived: float,
-        missed: Mapping[str, int],
-        activity: bool | None = None,
-    ) -> None:
+    def send(self, sample: Sample, arrived: float, missed: Mapping[str, int]) -> None:
         """Let a sample into the net, where there is room for it.
 
         Args:
             sample: the next one.
             arrived: when it came, on the net's clock.
             missed: samples lost before it, by cause.
-            activity: as for ``push``.
         """
         net, missed = self.net, dict(missed)
         self.count(missed)
@@ -215,13 +216,16 @@ class Flow:
         flying = _Flying(frame, None, 0, arrived)
         if isinstance(frame, Frame):
             frame.turn = self._turn
-            frame.activity = self.activity if activity is None else activity
+            wanted = self.activity
+            frame.activity = wanted if isinstance(wanted, bool) else wanted(net.counts["samples"])
+            net.choose_scheduler(frame)
             frame.begun = net.clock.now()
             plan, answer = net.planner.step(mode, self.order, self._resting(mode))
             flying = _Flying(frame, net.scheduler.submit(plan, frame), answer, arrived)
             self._unlearned.append(flying)
         self._unanswered.append(flying)
         self._turn += 1
+        self._paused = self.pause is not None and self.pause(net.counts["samples"])
 
     def count(self, missed: Mapping[str, int]) -> None:
         """Add to what the net counts, by cause."""
@@ -235,7 +239,7 @@ class Flow:
                 yield self.next_answer()
             while self._unlearned and self._unlearned[0].is_learned():
                 self._watch_time(self._unlearned.popleft().frame)
-            if len(self._unlearned) < self.depth:
+            if len(self._unlearned) < self.depth and not self._paused:
                 return
             if self._unanswered:
                 yield self.next_answer()
@@ -246,6 +250,9 @@ class Flow:
         """Wait for the oldest answer."""
         flying = self._unanswered[0]
         flying.wait(answered=True)
+        if self._paused and len(self._unanswered) == 1:
+            self.net.scheduler.join()
+            self._paused = False
         self._unanswered.popleft()
         return self._note(self.net.finish(flying.frame, flying.arrived))
 

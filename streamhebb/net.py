@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from streamhebb import inputs, watch
 from streamhebb.chain import check_layers, sample_ndim, trace_shapes
+from streamhebb.choosing import Choice, choose
 from streamhebb.clock import Clock, WallClock
 from streamhebb.errors import ConfigError, NonFiniteError, RunawayWarning
 from streamhebb.estimator import Estimator
@@ -41,6 +42,8 @@ class StreamNet(Estimator, Kept):
         on_bad: what to do with a sample that holds NaN or infinite values: ``"raise"``, or
             ``"skip"`` it; both count it.
         scheduler: runs the tasks; ``None`` is [`Serial`][streamhebb.schedule.serial.Serial].
+            ``"auto"`` measures with the first sample of the first ``run`` what is fastest; see
+            ``net.choice`` for what it chose and why.
         wake: what wakes a layer; ``None`` is every sample. See [`streamhebb.wake`][].
         clock: measures ``StepResult.seconds``; ``None`` is the wall clock.
 
@@ -64,7 +67,7 @@ class StreamNet(Estimator, Kept):
         seed: int | None = 0,
         input_shape: Sequence[int] | None = None,
         on_bad: str = "raise",
-        scheduler: Scheduler | None = None,
+        scheduler: Scheduler | str | None = None,
         wake: Wake | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -77,7 +80,12 @@ class StreamNet(Estimator, Kept):
         self.readout = readout
         self.seed = seed
         self.on_bad = on_bad
-        self.scheduler: Scheduler = Serial() if scheduler is None else scheduler
+        if isinstance(scheduler, str):
+            require_choice("StreamNet", "scheduler", scheduler, ("auto",))
+        self._undecided = scheduler == "auto"
+        self.choice: Choice | None = None
+        fixed = None if isinstance(scheduler, str) else scheduler
+        self.scheduler: Scheduler = Serial() if fixed is None else fixed
         self.clock: Clock = WallClock() if clock is None else clock
         self.names = tuple(f"{i}:{type(layer).__name__}" for i, layer in enumerate(layers))
         self.counts = {"samples": 0, "learned": 0, "non-finite": 0}  # causes of a run join them
@@ -308,6 +316,21 @@ class StreamNet(Estimator, Kept):
         if not inputs.all_finite(values):
             parts = [*zip(self.names, self._layers, strict=True), ("the readout", self.readout)]
             raise watch.diverged(parts, self.counts["learned"])
+
+    def choose_later(self) -> None:
+        """Measure with the first sample of the next ``run`` which scheduler is fastest."""
+        self._undecided = True
+
+    def choose_scheduler(self, frame: Frame) -> None:
+        """Look for the fastest scheduler for samples like this, if asked to and not yet done."""
+        if not self._undecided:
+            return
+        self._undecided = False
+        x, target = frame.out[0], list(frame.target)
+        one = frame.single
+        self.choice = choose(self, x[0] if one else x, target[0] if one else target)
+        self.choice.scheduler.trace = self.scheduler.trace
+        self.scheduler = self.choice.scheduler
 
     # -- many samples in flight ----------------------------------------------------------------
 

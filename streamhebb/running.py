@@ -68,6 +68,7 @@ class Run:
         self._reader: threading.Thread | None = None
         self._results: Generator[StepResult] | None = None
         self._closed = False
+        self._stopping = False
 
     def _open_inbox(self, policy: str, waiting: int) -> Inbox[Sample]:
         self.inbox = inbox = Inbox[Sample](policy, waiting, self.flow.net.clock)
@@ -93,9 +94,8 @@ class Run:
                 for arrival in arrivals:
                     if isinstance(arrival, StepResult):
                         yield arrival
-                        continue
-                    yield from self.flow.make_room()
-                    self.flow.send(*arrival)
+                    else:
+                        self.flow.send(*arrival)
             yield from self.flow.drain()
         except StreamhebbError:
             # A sample was refused, or the source broke: those before it have their results.
@@ -104,20 +104,26 @@ class Run:
         finally:
             self.close()
 
-    def _pulled(self) -> Generator[Arrived[Sample]]:
-        """Samples as the net asks for them."""
+    def _pulled(self) -> Generator[Arrived[Sample] | StepResult]:
+        """Answers until there is room, then a sample as the net asks for it, and so on."""
         with contextlib.closing(samples(self.source)) as found:
-            for sample in found:
+            while True:
+                yield from self.flow.make_room()
+                sample = None if self._stopping else next(found, None)
+                if sample is None:
+                    return
                 yield Arrived(sample, self.flow.net.clock.now(), {})
 
     def _received(self, inbox: Inbox[Sample]) -> Generator[Arrived[Sample] | StepResult]:
-        """Samples as they come; while none waits, answers."""
+        """Answers until there is room, and while no sample waits; samples as they come."""
         if self._reader is None and not hasattr(self.source, "__aiter__"):
             self._reader = threading.Thread(target=self._read, args=(inbox,), daemon=True)
             self._reader.start()
         while True:
-            while self.flow.unanswered and not inbox:
+            yield from self.flow.make_room()
+            if self.flow.unanswered and not inbox:
                 yield self.flow.next_answer()
+                continue
             arrival = inbox.get()
             if arrival is None:
                 break
@@ -173,6 +179,12 @@ class Run:
             inbox.close()
 
     # -- the end -------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Take no more of the source; results of what it has given still come. From any thread."""
+        self._stopping = True
+        if self.inbox is not None:
+            self.inbox.close()
 
     def close(self) -> None:
         """Let what is in flight be learned from, and let go of the source. Never raises."""

@@ -17,7 +17,7 @@ from streamhebb.run.settings import RunSettings
 from streamhebb.run.stop import BROKEN_PIPE, Stop
 from streamhebb.run.summary import in_words
 
-CHANGEABLE = ("limit", "save_every", "on_bad", "download", "source")
+CHANGEABLE = ("limit", "save_every", "on_bad", "download", "source", "scheduler", "depth")
 """Settings that may differ when a run goes on; the others would make it another run."""
 
 
@@ -39,7 +39,8 @@ def get_ready(given: Mapping[str, Any], out: Path | None, resume: Path | None) -
     if fixed:
         raise ConfigError(
             f"{', '.join(fixed)} cannot change when a run goes on: leave it out with --resume, or "
-            f"start a new run. These may change: --limit, --save-every, --on-bad, --no-download"
+            f"start a new run. These may change: --limit, --save-every, --on-bad, --no-download, "
+            f"--scheduler, --depth"
         )
     changes = {name: given.get(name) for name in CHANGEABLE}
     return prepare_resumed(resume, **changes)

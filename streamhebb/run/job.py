@@ -19,6 +19,8 @@ from streamhebb.run.folder import RunFolder, new_folder
 from streamhebb.run.keepsakes import Keepsakes
 from streamhebb.run.measures import Convergence, Timeline, plastic_layers
 from streamhebb.run.settings import RunSettings, has_lost_password, without_password
+from streamhebb.running import Run
+from streamhebb.schedule import Serial, Threads, Trace
 from streamhebb.sources import Source, open_source, source_names
 
 ROWS = 200
@@ -54,6 +56,7 @@ class Job:
     every: int
     seconds: float
     resumed: bool = False
+    trace: Trace | None = None
 
     def __post_init__(self) -> None:
         layers = plastic_layers(self.net)
@@ -62,6 +65,7 @@ class Job:
         self.convergence = Convergence(layers)
         self.timeline = Timeline(layers)
         self.keepsakes = None if self.labelled else Keepsakes(self.net)
+        _set_scheduler(self.net, self.settings.scheduler)
 
     @property
     def source_name(self) -> str:
@@ -89,6 +93,29 @@ class Job:
         quarter = self.total is not None and position == math.ceil(0.75 * self.total)
         return position % self.every == 0 or quarter
 
+    def is_mark(self, position: int) -> bool:
+        """Whether the net is looked at or saved after so many samples, so all must be learned."""
+        save_every = self.settings.save_every
+        return (
+            self.is_due(position)
+            or position % self.convergence.EVERY == 0
+            or bool(save_every and position % save_every == 0)
+        )
+
+    def run(self) -> Run:
+        """The source passing through the net."""
+        settings = self.settings
+        self.net.scheduler.trace = self.trace
+        return self.net.run(
+            self.source,
+            policy=settings.policy,
+            waiting=settings.waiting,
+            depth=settings.depth,
+            deadline=settings.deadline,
+            activity=self.is_due,
+            pause=self.is_mark,
+        )
+
     def state(self, seconds: float) -> dict[str, Any]:
         """What a snapshot keeps beside the net, as plain JSON data."""
         return {
@@ -114,6 +141,14 @@ class Job:
         layers: Any = list(self.net.layers)
         found = trace_shapes(layers, self.net.names, self.source.shape)
         return list(zip(("the source", *self.net.names), found, strict=True))
+
+
+def _set_scheduler(net: StreamNet, name: str) -> None:
+    kind, _, workers = name.partition(":")
+    if kind == "auto":
+        net.choose_later()
+    else:
+        net.scheduler = Serial() if kind == "serial" else Threads(int(workers) if workers else None)
 
 
 def prepare(settings: RunSettings, out: Path | None = None) -> Job:
@@ -180,7 +215,8 @@ def prepare_resumed(path: Path, **changes: Any) -> Job:
     if not isinstance(state, dict) or "position" not in state:
         raise SnapshotError(f"{folder.snapshot} was not written by a run, so it has no position")
     position = state["position"]
-    source = _open(settings, position)
+    counts = net.counts
+    source = _open(settings, position + counts.get("dropped", 0) + counts.get("overtaken", 0))
     if source.shape != net.input_shape:
         raise ConfigError(
             f"{source.name} gives samples of shape {source.shape}, but the run learned from "

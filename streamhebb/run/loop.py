@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,8 @@ from streamhebb.run.job import Job
 from streamhebb.run.measures import plastic_layers
 from streamhebb.run.stop import BROKEN_PIPE, Stop
 from streamhebb.run.summary import summarise
-from streamhebb.values import Sample
+from streamhebb.running import Run
+from streamhebb.values import StepResult
 
 SHOW_EVERY = 0.1  # seconds
 
@@ -64,9 +63,9 @@ class _Run:
     def perform(self) -> Outcome:
         trouble: StreamhebbError | None = None
         try:
-            with self.job.source, contextlib.closing(_iterate(self.job.source)) as samples:
+            with self.job.source, self.job.run() as results:
                 try:
-                    self._stream(samples)
+                    self._stream(results)
                 except StreamhebbError as error:
                     if self.metrics is None:
                         raise  # before the first sample: there is nothing to keep
@@ -81,27 +80,41 @@ class _Run:
             self.display.stop()
         return self._end(trouble, counts)
 
-    def _stream(self, samples: Iterator[Sample]) -> None:
+    def _stream(self, results: Run) -> None:
         job = self.job
-        for sample in samples:
-            if self.metrics is None:
-                self._start()
-            try:
-                self._step(sample)
-            finally:
-                job.position = job.net.counts["samples"]  # a refused sample has been counted
-            if job.position % job.convergence.EVERY == 0:
-                job.convergence.observe(job.position)
-            if job.is_due(job.position):
-                self._write_row()
-            if job.settings.save_every and job.position % job.settings.save_every == 0:
-                self._save()
-            now = time.perf_counter()
-            if now - self.shown >= SHOW_EVERY:
-                self.shown = now
-                self._show(now)
-            if self.stop.signal is not None:
-                return
+        try:
+            for result in results:
+                if self.metrics is None:
+                    self._start()
+                self._take(result)
+                now = time.perf_counter()
+                if now - self.shown >= SHOW_EVERY:
+                    self.shown = now
+                    self._show(now)
+                if self.stop.signal is not None:
+                    results.stop()  # what is in flight still comes
+        finally:
+            results.close()
+            job.position = job.net.counts["samples"]  # a refused sample has been counted
+
+    def _take(self, result: StepResult) -> None:
+        """Use a result; at a mark the net stands exactly there."""
+        job = self.job
+        number = job.position = result.sample + 1
+        sample = result.given
+        if result.skipped is None and sample is not None:
+            if job.labelled and sample.target is not None:
+                job.prequential.update(sample.target, result.prediction)
+            if job.is_due(number) and result.activity:
+                job.timeline.record(number, result.activity)
+                if job.keepsakes is not None:
+                    job.keepsakes.record(number, sample.x, result.activity)
+        if number % job.convergence.EVERY == 0:
+            job.convergence.observe(number)
+        if job.is_due(number):
+            self._write_row()
+        if job.settings.save_every and number % job.settings.save_every == 0:
+            self._save()
 
     def _start(self) -> None:
         """The first sample is here: make the folder, start the clock."""
@@ -115,20 +128,6 @@ class _Run:
         self.metrics = MetricsFile(folder.metrics)
         self.begin = self.row_at = self.shown = time.perf_counter()
         self._shown_safely(lambda: self.display.start(job))
-
-    def _step(self, sample: Sample) -> None:
-        job = self.job
-        number = job.net.counts["samples"] + 1
-        due = job.is_due(number)
-        result = job.net.step(sample, activity=due)
-        if result.skipped is not None:
-            return
-        if job.labelled and sample.target is not None:
-            job.prequential.update(sample.target, result.prediction)
-        if due:
-            job.timeline.record(number, result.activity)
-            if job.keepsakes is not None:
-                job.keepsakes.record(number, sample.x, result.activity)
 
     @property
     def _open(self) -> MetricsFile:
@@ -223,14 +222,3 @@ class _Run:
                 trouble.add_note(f"what was learned before is kept: --resume {folder.path}")
             raise trouble
         return Outcome(summary, [path for path in files if path.exists()])
-
-
-def _iterate(source: Any) -> Generator[Sample]:
-    """The source's samples; closing this closes the source's own iterator now, not some day."""
-    iterator = iter(source)
-    try:
-        yield from iterator
-    finally:
-        close = getattr(iterator, "close", None)
-        if close is not None:
-            close()

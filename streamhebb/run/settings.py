@@ -33,6 +33,13 @@ class RunSettings(BaseModel):
         save_every: samples between two snapshots; 0 saves at the end only.
         on_bad: ``"raise"`` or ``"skip"`` samples that hold NaN or infinite values.
         download: fetch a missing data set.
+        scheduler: ``"auto"`` measures what is fastest; ``"serial"``, ``"threads"``, or
+            ``"threads:4"`` for so many workers. All give the same weights.
+        depth: samples in flight; ``None`` is two more than the net has stages.
+        policy: ``"block"``, ``"drop_oldest"``, ``"latest"`` or ``"skip_learning"``, for samples
+            that come faster than the net learns.
+        waiting: samples that may wait before the net, unless the policy is to block.
+        deadline: milliseconds, for ``"skip_learning"``.
 
     Example:
         >>> RunSettings.make(source="mnist", limit=100).window
@@ -56,6 +63,11 @@ class RunSettings(BaseModel):
     save_every: int = Field(default=5000, ge=0)
     on_bad: Literal["raise", "skip"] = "raise"
     download: bool = True
+    scheduler: str = Field(default="auto", pattern=r"^(auto|serial|threads(:[1-9]\d{0,2})?)$")
+    depth: int | None = Field(default=None, ge=1, le=10_000)
+    policy: Literal["block", "drop_oldest", "latest", "skip_learning"] = "block"
+    waiting: int = Field(default=2, ge=1, le=10_000)
+    deadline: float | None = Field(default=None, gt=0)
 
     @classmethod
     def make(cls, **given: Any) -> Self:

@@ -76,3 +76,6 @@ class Serial:
     def close(self) -> None:
         """Accept nothing more."""
         self._closed = True
+
+    def __repr__(self) -> str:
+        return "Serial()"

@@ -23,6 +23,7 @@ from enum import Enum
 from typing import Any, Literal, Protocol, TypeAlias
 
 from streamhebb.errors import ConfigError
+from streamhebb.schedule.trace import Trace
 
 Frame: TypeAlias = Any
 """The values of one sample on its way through a plan; only tasks look inside. ``str(frame)`` names
@@ -113,7 +114,13 @@ class Pending(Protocol):
 
 
 class Scheduler(Protocol):
-    """Runs plans. See the module for the promises it keeps."""
+    """Runs plans. See the module for the promises it keeps.
+
+    Attributes:
+        trace: is told of every task, if there is one.
+    """
+
+    trace: Trace | None
 
     def submit(self, plan: Plan, frame: Frame) -> Pending:
         """Accept a plan over a frame; it may still be running on return.
