@@ -1,6 +1,21 @@
 """Who runs what, when: tasks with dependencies on lanes."""
 
+from streamhebb.schedule.replay import Replay
 from streamhebb.schedule.serial import Serial
-from streamhebb.schedule.task import Frame, Plan, Scheduler, Task, make_plan
+from streamhebb.schedule.task import QUIET, Frame, Pending, Plan, Scheduler, Task, make_plan
+from streamhebb.schedule.trace import Event, Trace, read_trace
 
-__all__ = ["Frame", "Plan", "Scheduler", "Serial", "Task", "make_plan"]
+__all__ = [
+    "QUIET",
+    "Event",
+    "Frame",
+    "Pending",
+    "Plan",
+    "Replay",
+    "Scheduler",
+    "Serial",
+    "Task",
+    "Trace",
+    "make_plan",
+    "read_trace",
+]
