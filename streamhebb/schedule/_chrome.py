@@ -54,8 +54,8 @@ def encode(
     """
     spans = nanoseconds(events)
     whole = [i for i, event in enumerate(events) if not event.part]
-    lanes = _rows([spans[i] for i in whole], [events[i].lane for i in whole], nested=False)
-    workers = _rows(spans, [event.worker for event in events], nested=True)
+    lanes = rows_apart([spans[i] for i in whole], [events[i].lane for i in whole], nested=False)
+    workers = rows_apart(spans, [event.worker for event in events], nested=True)
     other = {
         "format": FORMAT,
         "version": VERSION,
@@ -139,7 +139,7 @@ def natural(key: Any) -> Any:
     return [(len(part), part) if i % 2 else (0, part) for i, part in enumerate(parts)]
 
 
-def _rows(spans: Sequence[Span], keys: Sequence[Any], nested: bool) -> list[tuple[Any, int]]:
+def rows_apart(spans: Sequence[Span], keys: Sequence[Any], nested: bool) -> list[tuple[Any, int]]:
     """Find a row for each span, ``(key, copy)``, so that none in a row overlap.
 
     The format wants slices of a row apart or one inside the other. Most keys need one copy; a lane
@@ -154,19 +154,21 @@ def _rows(spans: Sequence[Span], keys: Sequence[Any], nested: bool) -> list[tupl
     open_ends: dict[Any, list[list[int]]] = {}  # for each copy, the ends of what is open
     sign = -1 if nested else 1  # the outer one first; else the one without length
     for i in sorted(range(len(spans)), key=lambda i: (spans[i][0], sign * spans[i][1])):
-        start, end = spans[i]
         copies = open_ends.setdefault(keys[i], [])
-        for copy, ends in enumerate(copies):
-            while ends and ends[-1] <= start:
-                ends.pop()
-            if not ends or (nested and end <= ends[-1]):
-                break
-        else:
-            copy, ends = len(copies), []
-            copies.append(ends)
-        ends.append(end)
-        rows[i] = (keys[i], copy)
+        rows[i] = keys[i], _place(spans[i], copies, nested)
     return rows
+
+
+def _place(span: Span, copies: list[list[int]], nested: bool) -> int:
+    start, end = span
+    for copy, ends in enumerate(copies):
+        while ends and ends[-1] <= start:
+            ends.pop()
+        if not ends or (nested and end <= ends[-1]):
+            ends.append(end)
+            return copy
+    copies.append([end])
+    return len(copies) - 1
 
 
 # ----------------------------------------------------------------------------------- reading

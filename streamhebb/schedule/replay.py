@@ -94,11 +94,11 @@ class Replay:
     def join(self) -> None:
         """Run on until everything submitted has ended."""
         self._run_on()
-        for flight in self._flights.values():
-            raise self._stuck(flight, None)
+        if self._flights:
+            raise self._stuck(next(iter(self._flights.values())), None)
 
     def clear(self) -> None:
-        """Forget an error, and the frames that have not ended, with what the record says of them."""
+        """Forget an error, and the frames that have not ended: here and in the record."""
         if self._error is not None:
             self._error = None
             self._cleared = self._submitted

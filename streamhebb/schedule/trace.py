@@ -1,7 +1,7 @@
 """What ran where and when: a bounded record of every task.
 
-A trace is written as a file that <https://ui.perfetto.dev> and ``chrome://tracing`` open, with a row
-for each lane and one for each worker. ``streamhebb trace FILE`` draws it.
+A trace is written as a file that <https://ui.perfetto.dev> and ``chrome://tracing`` open, with a
+row for each lane and one for each worker. ``streamhebb trace FILE`` draws it.
 """
 
 from __future__ import annotations
