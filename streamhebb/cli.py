@@ -1,4 +1,4 @@
-"""The command line: ``streamhebb run``, ``nets``, ``doctor`` and ``verify``."""
+"""The command line: ``streamhebb run``, ``nets``, ``trace``, ``doctor`` and ``verify``."""
 
 from __future__ import annotations
 
@@ -189,6 +189,33 @@ def nets(
         width = max(map(len, names), default=0)
         for each in names:
             typer.echo(f"{each:<{width}}  {spec.describe_net(each)}")
+
+
+@app.command()
+def trace(
+    file: Annotated[Path, typer.Argument(help="A recorded trace.", metavar="FILE")],
+    out: Annotated[Path | None, _default("Picture.", "FILE with .png")] = None,
+    first: Annotated[
+        int | None, _default("Number of the first sample to draw.", "in the middle of the run")
+    ] = None,
+    frames: Annotated[int | None, _default("How many samples to draw.", "8")] = None,
+    debug: Debug = False,
+) -> None:
+    """Draw what ran where and when, and say how long tasks take and how busy workers are."""
+    with _clear_errors(debug):
+        from streamhebb.schedule.report import report
+        from streamhebb.schedule.trace import read_trace
+
+        recorded = read_trace(file)
+        picture = file.with_suffix(".png") if out is None else out
+        if picture.exists() and picture.samefile(file):
+            raise ConfigError(f"the picture would replace the trace {file}; choose another --out")
+        from streamhebb.pictures import save, timeline  # takes a second; the file may be bad
+
+        figure = timeline(recorded, first=first, frames=frames, title=file.name)
+        for line in report(recorded):
+            typer.echo(line)
+        typer.echo(f"\ndrawn: {save(figure, picture)}")
 
 
 @app.command()

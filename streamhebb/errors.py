@@ -12,6 +12,7 @@ StreamhebbError
 │   └── LabelError
 ├── DivergedError (ArithmeticError) weights left the finite numbers
 ├── SnapshotError (ValueError)      a snapshot that cannot be written, read or does not fit
+├── TraceError (ValueError)         a record of a run that cannot be written, read or replayed
 ├── SourceError (OSError)           data missing, truncated, or a camera that vanished
 ├── RunFolderError (OSError)        a run folder that cannot be read or written
 └── MissingExtraError (ImportError) an optional dependency is not installed
@@ -67,6 +68,10 @@ class DivergedError(StreamhebbError, ArithmeticError):
 
 class SnapshotError(StreamhebbError, ValueError):
     """A snapshot that cannot be written, read, or does not fit the net."""
+
+
+class TraceError(StreamhebbError, ValueError):
+    """A record of what ran that cannot be written, read, drawn, or run again."""
 
 
 class SourceError(StreamhebbError, OSError):

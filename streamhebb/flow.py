@@ -65,6 +65,10 @@ class Net(Protocol):
         """Turn a frame into a result."""
         ...
 
+    def uncount(self, frame: Frame) -> None:
+        """Take back that a sample was counted."""
+        ...
+
     def choose_scheduler(self, frame: Frame) -> None:
         """Look for the fastest scheduler, once, if the net was asked to."""
         ...
@@ -221,7 +225,12 @@ class Flow:
             net.choose_scheduler(frame)
             frame.begun = net.clock.now()
             plan, answer = net.planner.step(mode, self.order, self._resting(mode))
-            flying = _Flying(frame, net.scheduler.submit(plan, frame), answer, arrived)
+            try:
+                pending = net.scheduler.submit(plan, frame)
+            except BaseException:
+                net.uncount(frame)
+                raise
+            flying = _Flying(frame, pending, answer, arrived)
             self._unlearned.append(flying)
         self._unanswered.append(flying)
         self._turn += 1
@@ -311,6 +320,12 @@ class Flow:
         scheduler = self.net.scheduler
         with contextlib.suppress(Exception):  # has been raised where the results are
             scheduler.join()
+        for flying in self._unlearned:
+            try:
+                flying.wait(answered=False)
+            except Exception:  # noqa: BLE001 - the same one; such samples are to come again
+                if isinstance(flying.frame, Frame):
+                    self.net.uncount(flying.frame)
         scheduler.clear()
         self._unanswered.clear()
         self._unlearned.clear()

@@ -180,7 +180,11 @@ class StreamNet(Estimator, Kept):
         if isinstance(begun, Refused):
             return self.finish(begun, start)
         begun.activity = activity
-        self._carry_through(begun)
+        try:
+            self._carry_through(begun)
+        except BaseException:
+            self.uncount(begun)
+            raise
         begun.answered = self.clock.now()
         return self.finish(begun, start)
 
@@ -256,6 +260,11 @@ class StreamNet(Estimator, Kept):
             self.counts["learned"] += len(batch)
             frame.look = watch.due(number, self.counts["samples"])
         return frame
+
+    def uncount(self, frame: Frame) -> None:
+        """Take back that a sample was counted: a layer has refused it, or has failed."""
+        self.counts["samples"] -= len(frame.out[0])
+        self.counts["learned"] -= len(frame.out[0]) if frame.mode is Mode.LEARN else 0
 
     def finish(self, frame: Frame | Refused, start: float) -> StepResult:
         """Turn a frame that has passed into a result; frames come in the order they began.

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from streamhebb.errors import ConfigError, StreamhebbError
+from streamhebb.errors import ConfigError
 from streamhebb.flow import Flow, Report
 from streamhebb.inbox import Arrived, Inbox
 from streamhebb.parts import require, require_choice
@@ -97,8 +97,8 @@ class Run:
                     else:
                         self.flow.send(*arrival)
             yield from self.flow.drain()
-        except StreamhebbError:
-            # A sample was refused, or the source broke: those before it have their results.
+        except Exception:
+            # A sample was refused, a layer failed, the source broke: those before have results.
             yield from self.flow.salvage()
             raise
         finally:

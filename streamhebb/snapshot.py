@@ -6,11 +6,9 @@ leaves the old snapshot as it was. Nothing is unpickled on reading.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from streamhebb.errors import SnapshotError
+from streamhebb.files import replace as replace
 
 FORMAT = "streamhebb-snapshot"
 VERSION = 1
@@ -77,29 +76,6 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], meta: Any
             f"cannot write the snapshot {path}: {error}. The snapshot that was there is "
             f"untouched; free some space or choose another folder"
         ) from error
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Put ``data`` at ``path``: all of it or, on any failure, none of it."""
-    # Not mkstemp: its files can be read by their owner only, and stay so after the move.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # make the new name itself durable
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            # The new file is whole and in its place; some network disks cannot sync a folder.
-            with contextlib.suppress(OSError):
-                os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Any]:

@@ -26,6 +26,7 @@ def test_every_exception_hangs_on_the_tree(cls):
         (errors.LabelError, ValueError),
         (errors.DivergedError, ArithmeticError),
         (errors.SnapshotError, ValueError),
+        (errors.TraceError, ValueError),
         (errors.SourceError, OSError),
         (errors.MissingExtraError, ImportError),
     ],

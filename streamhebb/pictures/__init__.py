@@ -13,6 +13,7 @@ from streamhebb.pictures.raster import spike_raster
 from streamhebb.pictures.reconstruction import reconstruct, reconstructions
 from streamhebb.pictures.recorder import Tuning, TuningRecorder
 from streamhebb.pictures.style import png, save
+from streamhebb.pictures.timeline import timeline
 from streamhebb.pictures.tuning import tuning_over_training
 from streamhebb.pictures.wins import count_wins, win_shares
 
@@ -30,6 +31,7 @@ __all__ = [
     "reconstructions",
     "save",
     "spike_raster",
+    "timeline",
     "tuning_over_training",
     "win_shares",
 ]

@@ -16,6 +16,7 @@ from streamhebb.run.loop import Outcome, perform
 from streamhebb.run.settings import RunSettings
 from streamhebb.run.stop import BROKEN_PIPE, Stop
 from streamhebb.run.summary import in_words
+from streamhebb.schedule import Trace
 
 CHANGEABLE = ("limit", "save_every", "on_bad", "download", "source", "scheduler", "depth")
 """Settings that may differ when a run goes on; the others would make it another run."""
@@ -68,17 +69,31 @@ def describe(job: Job) -> str:
     )
 
 
-def carry_out(job: Job, *, quiet: bool = False) -> int:
+def carry_out(job: Job, *, quiet: bool = False, trace: Path | None = None) -> int:
     """Run a job with a display that suits the place, and say what came of it.
+
+    Args:
+        job: the run.
+        quiet: show no progress.
+        trace: write there what ran when.
 
     Returns:
         The exit code: 0, or 128 and the signal that ended the run.
     """
     display = _display(quiet)
+    job.trace = None if trace is None else Trace()
     with Stop(_told) as stop:
-        outcome = perform(job, display, stop)
+        try:
+            outcome = perform(job, display, stop)
+        finally:
+            if job.trace is not None and trace is not None:
+                job.trace.write(trace)
         try:
             report(job, outcome)
+            if trace is not None:
+                sys.stdout.write(
+                    f"what ran when: {trace}; draw it with: streamhebb trace {trace}\n"
+                )
         except BrokenPipeError:
             stop.ask(BROKEN_PIPE)
     if stop.signal == BROKEN_PIPE:

@@ -14,6 +14,7 @@ from streamhebb import snapshot, spec
 from streamhebb.chain import trace_shapes
 from streamhebb.errors import ConfigError, SnapshotError
 from streamhebb.evaluate.prequential import Prequential
+from streamhebb.histogram import Histogram
 from streamhebb.net import StreamNet
 from streamhebb.run.folder import RunFolder, new_folder
 from streamhebb.run.keepsakes import Keepsakes
@@ -57,6 +58,7 @@ class Job:
     seconds: float
     resumed: bool = False
     trace: Trace | None = None
+    latency: Histogram | None = None
 
     def __post_init__(self) -> None:
         layers = plastic_layers(self.net)
@@ -106,7 +108,7 @@ class Job:
         """The source passing through the net."""
         settings = self.settings
         self.net.scheduler.trace = self.trace
-        return self.net.run(
+        run = self.net.run(
             self.source,
             policy=settings.policy,
             waiting=settings.waiting,
@@ -115,6 +117,8 @@ class Job:
             activity=self.is_due,
             pause=self.is_mark,
         )
+        self.latency = run.report.latency
+        return run
 
     def state(self, seconds: float) -> dict[str, Any]:
         """What a snapshot keeps beside the net, as plain JSON data."""

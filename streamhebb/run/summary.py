@@ -45,6 +45,10 @@ def summarise(
         summary["accuracy"], summary["window_accuracy"] = job.accuracies()
         summary["window"] = job.settings.window
         summary["last_quarter"] = last_quarter(rows)
+    net = job.net
+    summary["scheduler"] = repr(net.scheduler) if net.choice is None else str(net.choice)
+    if job.latency is not None:
+        summary["latency"] = job.latency.summary()
     summary["neurons"] = job.convergence.neurons
     summary["converged"] = job.convergence.share
     summary["radius"] = last["radius"]
@@ -107,10 +111,13 @@ def in_words(summary: dict[str, Any]) -> list[str]:
         ... )
         ['10 samples in 2.0 s (5 a second); finished', '4 neurons, too short to tell how many ...']
     """
+    latency = summary.get("latency")
     first = (
         f"{summary['samples']:,} samples in {summary['seconds']:.1f} s "
         f"({summary['samples_per_second']:,.0f} a second)"
     )
+    if latency and latency["count"]:
+        first += f", answers after {_ms(latency['p50'])} (99 %: {_ms(latency['p99'])})"
     share = summary["converged"]
     neurons = f"{summary['neurons']:,} neurons, " + (
         "too short to tell how many have converged" if share is None else f"{share:.0%} converged"
@@ -123,6 +130,10 @@ def in_words(summary: dict[str, Any]) -> list[str]:
         if summary["last_quarter"] is not None:
             accuracy += f", {summary['last_quarter']['accuracy']:.1%} over the last quarter"
     return [accuracy, f"{first}; {neurons}; {summary['status']}"]
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.3g} ms"
 
 
 def version(package: str) -> str | None:

@@ -1,9 +1,10 @@
 """Who runs what, when: tasks with dependencies on lanes."""
 
+from streamhebb.schedule.replay import Replay
 from streamhebb.schedule.serial import Serial
 from streamhebb.schedule.task import QUIET, Frame, Pending, Plan, Scheduler, Task, make_plan
 from streamhebb.schedule.threads import Threads
-from streamhebb.schedule.trace import Event, Trace
+from streamhebb.schedule.trace import Event, Trace, read_trace
 
 __all__ = [
     "QUIET",
@@ -11,10 +12,12 @@ __all__ = [
     "Frame",
     "Pending",
     "Plan",
+    "Replay",
     "Scheduler",
     "Serial",
     "Task",
     "Threads",
     "Trace",
     "make_plan",
+    "read_trace",
 ]
