@@ -52,6 +52,7 @@ from streamhebb.layers import (
 )
 from streamhebb.net import StreamNet
 from streamhebb.neurons import ALIF, LI, LIF, LIFBox, LIFRefractory
+from streamhebb.order import Hogwild, InOrder, Multirate, Stale
 from streamhebb.rates import ConstantRate, ExponentialDecay, LinearDecay, NormRate
 from streamhebb.readouts import (
     DeltaReadout,
@@ -81,8 +82,10 @@ from streamhebb.rules import (
     TripletSTDP,
 )
 from streamhebb.scaling import LayerMax, NeuronMax, NeuronRMS, NoScaling
+from streamhebb.schedule import Serial, Threads
 from streamhebb.spec import build, load
 from streamhebb.values import Activity, LocalUpdate, Outer, Sample, StepResult
+from streamhebb.wake import OnChange, OnSpike
 
 # River asks isinstance(model, Classifier); a net has all its verbs without inheriting from it.
 _RiverClassifier.register(StreamNet)
@@ -116,6 +119,8 @@ __all__ = [
     "ForwardForward",
     "HardWTA",
     "Hebb",
+    "Hogwild",
+    "InOrder",
     "Independent",
     "Instar",
     "L2Norm",
@@ -132,6 +137,7 @@ __all__ = [
     "MaxNorm",
     "MaxPool2d",
     "MeanVoltage",
+    "Multirate",
     "NCMReadout",
     "Negative",
     "NeuronMax",
@@ -140,6 +146,8 @@ __all__ = [
     "NormRate",
     "Normal",
     "Oja",
+    "OnChange",
+    "OnSpike",
     "Outer",
     "Outstar",
     "OverTime",
@@ -159,6 +167,7 @@ __all__ = [
     "SLDAReadout",
     "Sample",
     "Sanger",
+    "Serial",
     "ShareWTA",
     "Sigmoid",
     "SoftHebb",
@@ -170,10 +179,12 @@ __all__ = [
     "SpikeCount",
     "SpikeRate",
     "Spiking",
+    "Stale",
     "StepResult",
     "StreamNet",
     "SynapticScaling",
     "Tanh",
+    "Threads",
     "Triangle",
     "TripletSTDP",
     "Uniform",

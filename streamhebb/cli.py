@@ -213,9 +213,9 @@ def trace(
         from streamhebb.pictures import save, timeline  # takes a second; the file may be bad
 
         figure = timeline(recorded, first=first, frames=frames, title=file.name)
-        for line in report(recorded):
+        saved = save(figure, picture)
+        for line in (*report(recorded), "", f"drawn: {saved}"):
             typer.echo(line)
-        typer.echo(f"\ndrawn: {save(figure, picture)}")
 
 
 @app.command()

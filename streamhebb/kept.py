@@ -13,9 +13,11 @@ from torch import nn
 from streamhebb import checkpoint
 from streamhebb.frames import Planner
 from streamhebb.layers import Layer
+from streamhebb.parts import describe
 from streamhebb.readouts import Readout
 from streamhebb.schedule import Scheduler
 from streamhebb.values import Shape
+from streamhebb.wake import Wake
 
 
 class Kept(nn.Module):
@@ -31,6 +33,7 @@ class Kept(nn.Module):
     generator: torch.Generator
     input_shape: Shape | None
     planner: Planner
+    wake: Wake | None
     _features: list[Any] | None
 
     @property
@@ -61,6 +64,7 @@ class Kept(nn.Module):
             "readout": None if self.readout is None else self.readout.config(),
             "seed": self.seed,
             "on_bad": self.on_bad,
+            "wake": describe(self.wake),
         }
 
     def fix_shape(self, shape: Shape) -> None:
@@ -124,9 +128,6 @@ class Kept(nn.Module):
 
     def _settle(self) -> None:
         """Wait for what is in flight; what went wrong there has been, or will be, raised there."""
-        raise NotImplementedError
-
-    def _fresh_planner(self) -> Planner:
         raise NotImplementedError
 
     def __sklearn_clone__(self) -> Self:

@@ -55,6 +55,7 @@ from streamhebb import (
     rules,
     scaling,
     snapshot,
+    wake,
 )
 from streamhebb.errors import ConfigError, SnapshotError
 from streamhebb.net import StreamNet
@@ -90,6 +91,7 @@ FAMILIES: dict[str, tuple[type, ...]] = {
     "constraint": (constraints.Clip, constraints.SynapticScaling),
     "layer": _public(layers, "Layer", "Parts", "PlasticLayer"),
     "readout": _public(readouts, "Features", "Readout"),
+    "wake": (wake.OnChange, wake.OnSpike),
 }
 
 # A layer inside a layer: any but those that hold one.
@@ -210,6 +212,7 @@ class NetSpec(BaseModel):
         input_shape: shape of one sample, if the file fixes it.
         seed: draws the weights, unless the caller gives one.
         on_bad: ``"raise"`` or ``"skip"`` samples with NaN.
+        wake: what wakes a layer, if not every sample.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -221,6 +224,7 @@ class NetSpec(BaseModel):
     input_shape: tuple[int, ...] | None = None
     seed: int | None = 0
     on_bad: Literal["raise", "skip"] = "raise"
+    wake: _family("wake") | None = None  # type: ignore[valid-type]
 
 
 def parse(data: Any, where: str) -> NetSpec:
@@ -360,6 +364,7 @@ def build(
         seed=spec.seed if seed is None else seed,
         input_shape=shape,
         on_bad=on_bad or spec.on_bad,
+        wake=None if spec.wake is None else spec.wake.build(),
     )
 
 

@@ -89,6 +89,7 @@ OTHERS = {
     "Activity", "Layer", "LocalUpdate", "Outer", "PlasticLayer", "Readout", "RLSReadout", "Sample",
     "SoftHebbReadout", "SoftmaxReadout", "StepResult", "StreamNet", "build", "load",
     "DeltaReadout", "NCMReadout", "PESReadout", "SLDAReadout",
+    *("Serial", "Threads", "InOrder", "Stale", "Hogwild", "Multirate", "OnChange", "OnSpike"),
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import streamhebb
 from streamhebb.cli import app
+from streamhebb.schedule import Trace
 
 NET = """\
 layers:
@@ -208,7 +209,7 @@ def test_debug_shows_the_error_itself(call):
 
 def test_help_is_shown_without_words(call):
     result = call(code=2)
-    for name in ("run", "nets", "doctor", "verify"):
+    for name in ("run", "nets", "trace", "doctor", "verify"):
         assert name in result.output
     assert "within" not in result.output
     assert "less than 10 % over" in call("run", "--help").output
@@ -225,6 +226,39 @@ def test_nets(call):
     assert streamhebb.spec.describe_net("digits") in "\n".join(lines)
     assert call("nets", "digits").output == streamhebb.spec.net_text("digits")
     assert "there are" in refused(call, "nets", "nope")
+
+
+@pytest.fixture
+def trace(tmp_path) -> Path:
+    recorded = Trace()
+    for n in range(20):
+        recorded.add("respond 0:Dense", 0, n, "worker 0", n, n + 0.25)
+        recorded.add("learn 0:Dense", 0, n, "worker 1", n + 0.25, n + 0.75)
+    return recorded.write(tmp_path / "here" / "trace.json")
+
+
+def test_trace_draws_beside_the_file_and_counts(call, trace):
+    result = call("trace", "here/trace.json")
+    lines = [line.split() for line in result.output.splitlines()]
+    assert ["0", "0:Dense", "40", "250,000.0", "500,000.0"] in lines
+    assert ["worker", "1", "50.6", "%"] in lines
+    assert result.output.endswith(f"drawn: here{os.sep}trace.png\n")
+    assert (trace.parent / "trace.png").read_bytes()[1:4] == b"PNG"
+    before = (trace.parent / "trace.png").read_bytes()
+    call("trace", "here/trace.json", "--first", 3, "--frames", 2, "--out", "part.png")
+    assert (trace.parents[1] / "part.png").read_bytes() != before
+
+
+def test_trace_refuses_what_is_no_trace_and_never_replaces_it(call, trace, tmp_path):
+    assert "there is no trace at nowhere" in refused(call, "trace", "nowhere")
+    (tmp_path / "net.yaml").write_text(NET)
+    assert "not a whole trace" in refused(call, "trace", "net.yaml")
+    assert "samples 0 to 19" in refused(call, "trace", trace, "--first", 20)
+    assert "would replace the trace" in refused(call, "trace", trace, "--out", trace)
+    named = trace.rename(tmp_path / "odd.png")
+    assert "would replace the trace" in refused(call, "trace", named)
+    assert "cannot write the picture" in refused(call, "trace", named, "--out", "no/where.png")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["here", "net.yaml", "odd.png"]
 
 
 # -------------------------------------------------------------------------------- real processes

@@ -104,7 +104,11 @@ def carry_out(job: Job, *, quiet: bool = False, trace: Path | None = None) -> in
 
 def report(job: Job, outcome: Outcome) -> None:
     """Print the summary, and where everything lies."""
-    lines = [*in_words(outcome.summary), f"run folder: {job.folder.path}"]
+    lines = [
+        *in_words(outcome.summary),
+        f"scheduler {outcome.summary['scheduler']}",
+        f"run folder: {job.folder.path}",
+    ]
     lines += [f"  {path.name}" for path in outcome.files]
     if outcome.summary["status"] == "interrupted":
         lines.append(f"go on with: streamhebb run --resume {job.folder.path}")

@@ -243,15 +243,15 @@ def test_a_source_without_samples_leaves_no_folder(net_file, tmp_path):
 
 
 def test_a_diverged_net_does_not_overwrite_its_snapshot(net_file, tmp_path, monkeypatch):
-    job = prepare(RunSettings.make(net=net_file, limit=20, save_every=5), tmp_path / "run")
-    step = job.net.step
+    job = prepare(RunSettings.make(net=net_file, limit=20, save_every=5, scheduler="serial"), tmp_path / "run")
+    finish = job.net.finish
 
-    def diverge(sample, **options):
-        if job.net.counts["samples"] == 7:
+    def diverge(frame, start):
+        if frame.number == 7:
             raise DivergedError("layer 1 is no longer finite")
-        return step(sample, **options)
+        return finish(frame, start)
 
-    monkeypatch.setattr(job.net, "step", diverge)
+    monkeypatch.setattr(job.net, "finish", diverge)
     with pytest.raises(DivergedError):
         perform(job, Quiet(), Stop())
     assert streamhebb.load(job.folder.snapshot).counts["samples"] == 5
