@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from streamhebb import watch
 from streamhebb.chain import stages
 from streamhebb.clock import Clock, WallClock
 from streamhebb.errors import ConfigError
@@ -31,7 +30,6 @@ class Frame:
         "answered",
         "begun",
         "ended",
-        "findings",
         "given",
         "look",
         "missed",
@@ -62,10 +60,9 @@ class Frame:
         self.mode = Mode.LEARN
         self.single = False
         self.activity = False
-        self.look = False  # whether weights are watched for runaways after learning
+        self.look = False  # whether it is time to look for weights that run away
         self.given: Sample | None = None
         self.begun = self.answered = self.ended = 0.0  # on the clock; ended: last layer to learn
-        self.findings: list[str] = []  # warnings, given in the caller's thread
         self.passed: list[str] = []  # stages that nothing woke
         self.missed: dict[str, int] = {}
 
@@ -285,16 +282,11 @@ class Planner:
         return run
 
     def _learn(self, part: Numbered, ledger: Staleness | None, loose: bool) -> Run:
-        names, clock = self.layer_names, self.clock
+        clock = self.clock
 
         def run(frame: Frame) -> None:
             for i, layer in part:
                 layer.learn(frame.seen[i], frame.modulator[i])
-            if frame.look:
-                for i, layer in part:
-                    found = watch.look_for_runaway(names[i], layer, frame.number)
-                    if found is not None:
-                        frame.findings.append(found)
             frame.ended = clock.now()
             if ledger is not None:
                 with ledger.lock:

@@ -51,6 +51,11 @@ class Kept(nn.Module):
         pairs = enumerate(self._layers)
         return frozenset(f"layers.{i}.{b}" for i, layer in pairs for b in layer.carried_buffers)
 
+    @property
+    def passed(self) -> dict[str, int]:
+        """How often nothing woke each stage; see [`streamhebb.wake`][]."""
+        return dict(zip(self.planner.names, self.planner.standing.passed, strict=True))
+
     def nonlocal_parts(self) -> dict[str, tuple[str, ...]]:
         """Return, for each layer, the parts that look beyond a synapse and its two neurons."""
         pairs = zip(self.names, self._layers, strict=True)

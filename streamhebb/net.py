@@ -278,8 +278,11 @@ class StreamNet(Estimator, Kept):
         """
         if isinstance(frame, Refused):
             return frame.result(self.clock.now() - start)
-        for text in frame.findings:
-            warnings.warn(text, RunawayWarning, stacklevel=4)  # whoever called step
+        if frame.look:
+            for name, layer in zip(self.names, self._layers, strict=True):
+                text = watch.look_for_runaway(name, layer, self.counts["learned"])
+                if text is not None:
+                    warnings.warn(text, RunawayWarning, stacklevel=4)  # whoever called step
         scores = self.planner.scores(frame)
         prediction: Any = None
         if scores is not None and self.readout is not None and scores.shape[1]:

@@ -17,9 +17,11 @@ class Rate(Protocol):
 
     Attributes:
         by_radius: whether the radius is looked at; a layer computes it only then.
+        by_updates: whether the number of updates is looked at; on a GPU the host waits for it then.
     """
 
     by_radius: ClassVar[bool]
+    by_updates: ClassVar[bool]
 
     def __call__(self, radius: Tensor, updates: int) -> Tensor | float:
         """Return one rate, or one per neuron, shape ``(n_out,)``."""
@@ -36,6 +38,7 @@ class ConstantRate:
 
     lr: float
     by_radius: ClassVar[bool] = False
+    by_updates: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require("ConstantRate", "lr", self.lr, at_least=0)
@@ -62,6 +65,7 @@ class NormRate:
     lr: float
     power: float = 0.5
     by_radius: ClassVar[bool] = True
+    by_updates: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require("NormRate", "lr", self.lr, at_least=0)
@@ -86,6 +90,7 @@ class LinearDecay:
     lr: float
     steps: float
     by_radius: ClassVar[bool] = False
+    by_updates: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require("LinearDecay", "lr", self.lr, at_least=0)
@@ -115,6 +120,7 @@ class ExponentialDecay:
     speed: float = 7.0
     div: float = 96.0
     by_radius: ClassVar[bool] = False
+    by_updates: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require("ExponentialDecay", "lr", self.lr, at_least=0)

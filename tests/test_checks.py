@@ -317,6 +317,7 @@ class FalselyLocal(sh.LayerMax):
 @dataclass(frozen=True)
 class MeanRate(sh.ConstantRate):
     by_radius: ClassVar[bool] = True
+    by_updates: ClassVar[bool] = False
 
     def __call__(self, radius: Tensor, updates: int) -> Tensor:  # type: ignore[override]
         return self.lr * radius.mean() * torch.ones_like(radius)

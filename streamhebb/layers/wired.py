@@ -86,7 +86,7 @@ class WiredLayer(Layer):
 
     def current_rate(self) -> Tensor | float:
         """The rate the next update will use: one number, or shape ``(n_out,)``."""
-        updates = 0 if self.rate.by_radius else int(self.updates)
+        updates = int(self.updates) if self.rate.by_updates else 0
         return self.rate(self.radius() if self.rate.by_radius else self.updates, updates)
 
     def get_extra_state(self) -> dict[str, Any]:

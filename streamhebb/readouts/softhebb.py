@@ -125,7 +125,7 @@ class SoftHebbReadout(Readout):
 
     def current_rate(self) -> Tensor | float:
         """The rate the next update will use: one number, or shape ``(n_classes,)``."""
-        updates = 0 if self.rate.by_radius else int(self.updates)
+        updates = int(self.updates) if self.rate.by_updates else 0
         return self.rate(self.radius() if self.rate.by_radius else self.updates, updates)
 
     def delta(self, seen: Features, target: Sequence[Label | None]) -> tuple[Tensor, Tensor]:

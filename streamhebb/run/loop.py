@@ -41,7 +41,7 @@ def perform(job: Job, display: Display, stop: Stop) -> Outcome:
     net that has diverged is not saved, so that its last good snapshot stays.
 
     Raises:
-        StreamhebbError: what went wrong in the stream or on the disk, after all was kept.
+        Exception: what went wrong in the stream, in a layer or on the disk, after all was kept.
     """
     return _Run(job, display, stop).perform()
 
@@ -61,12 +61,12 @@ class _Run:
     # -- the stream ----------------------------------------------------------------------------
 
     def perform(self) -> Outcome:
-        trouble: StreamhebbError | None = None
+        trouble: Exception | None = None
         try:
             with self.job.source, self.job.run() as results:
                 try:
                     self._stream(results)
-                except StreamhebbError as error:
+                except Exception as error:
                     if self.metrics is None:
                         raise  # before the first sample: there is nothing to keep
                     trouble = error
@@ -194,7 +194,7 @@ class _Run:
 
     # -- the end -------------------------------------------------------------------------------
 
-    def _end(self, trouble: StreamhebbError | None, counts: dict[str, int]) -> Outcome:
+    def _end(self, trouble: Exception | None, counts: dict[str, int]) -> Outcome:
         job, folder = self.job, self.job.folder
         ended = trouble is None and self.stop.signal is None
         last = self.row()

@@ -85,7 +85,8 @@ def test_resumed_twice_is_bit_equal_to_uninterrupted(start, go_on, tmp_path):
     _, first = start("parts", after=101, limit=730)
     assert first.summary["status"] == "interrupted"
     go_on("parts", after=460)
-    assert kept(tmp_path / "parts")[1]["extra"]["position"] == 561
+    # What was in flight when it was told to stop has been learned from, too.
+    assert 561 <= kept(tmp_path / "parts")[1]["extra"]["position"] <= 565
     _, last = go_on("parts")
     assert last.summary["status"] == "finished"
     assert last.summary["converged"] is not None  # the marks of 500 samples ago were kept
@@ -243,7 +244,9 @@ def test_a_source_without_samples_leaves_no_folder(net_file, tmp_path):
 
 
 def test_a_diverged_net_does_not_overwrite_its_snapshot(net_file, tmp_path, monkeypatch):
-    job = prepare(RunSettings.make(net=net_file, limit=20, save_every=5, scheduler="serial"), tmp_path / "run")
+    job = prepare(
+        RunSettings.make(net=net_file, limit=20, save_every=5, scheduler="serial"), tmp_path / "run"
+    )
     finish = job.net.finish
 
     def diverge(frame, start):
