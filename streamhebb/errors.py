@@ -11,6 +11,7 @@ StreamhebbError
 │   ├── NonFiniteError
 │   └── LabelError
 ├── DivergedError (ArithmeticError) weights left the finite numbers
+├── RaceError                       two tasks that came into each other's way
 ├── SnapshotError (ValueError)      a snapshot that cannot be written, read or does not fit
 ├── TraceError (ValueError)         a record of a run that cannot be written, read or replayed
 ├── SourceError (OSError)           data missing, truncated, or a camera that vanished
@@ -64,6 +65,10 @@ class LabelError(InputError):
 
 class DivergedError(StreamhebbError, ArithmeticError):
     """Weights or activity are no longer finite numbers."""
+
+
+class RaceError(StreamhebbError):
+    """Something was written to that somebody else still needed, or read at the wrong time."""
 
 
 class SnapshotError(StreamhebbError, ValueError):

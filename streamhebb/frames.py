@@ -16,6 +16,7 @@ from streamhebb.clock import Clock, WallClock
 from streamhebb.errors import ConfigError
 from streamhebb.layers import Layer
 from streamhebb.order import InOrder, Order
+from streamhebb.races import Races, born
 from streamhebb.readouts import Readout
 from streamhebb.schedule import QUIET, Plan, Task, make_plan
 from streamhebb.values import Sample, StepResult
@@ -29,6 +30,7 @@ class Frame:
         "activity",
         "answered",
         "begun",
+        "born",
         "ended",
         "given",
         "look",
@@ -49,6 +51,7 @@ class Frame:
     def __init__(
         self, x: Tensor, layers: int, target: Sequence[Any], modulator: Sequence[Any]
     ) -> None:
+        self.born = born(x)
         self.out: list[Any] = [x] + [None] * layers  # out[i + 1] is the output of layer i
         self.seen: list[Any] = [None] * layers
         self.target = target
@@ -140,6 +143,7 @@ class Planner:
         readout: what learns labels, or ``None``.
         clock: says when an answer was there.
         wake: what wakes a stage; ``None`` is every sample.
+        check_races: whether tasks are checked for races; see [`streamhebb.races`][].
     """
 
     def __init__(
@@ -149,6 +153,7 @@ class Planner:
         readout: Readout | None,
         clock: Clock | None = None,
         wake: Wake | None = None,
+        check_races: bool = False,
     ) -> None:
         self.layers = layers
         self.readout = readout
@@ -157,6 +162,7 @@ class Planner:
         self.stages = stages(layers)
         self.names = ["+".join(names[i] for i in stage) for stage in self.stages]
         self.layer_names = names
+        self.races = Races(layers, self.stages, names, readout) if check_races else None
         self.standing = Standing(len(self.stages))
         self.staleness = [Staleness() for _ in self.stages]
         self._steps: dict[Any, Step] = {}
@@ -216,6 +222,8 @@ class Planner:
             if mode is Mode.LEARN:
                 learn = _learn_label(self.readout)
                 tasks.append(Task("learn readout", count, (answer,), learn, by_hand=True))
+        if self.races is not None:
+            tasks = self.races.watched(tasks)
         return Step(make_plan(tasks), answer)
 
     def _check_loose(self, part: Numbered, order: Order) -> None:

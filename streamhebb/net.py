@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from streamhebb import inputs, watch
+from streamhebb import inputs, races, watch
 from streamhebb.chain import check_layers, sample_ndim, trace_shapes
 from streamhebb.choosing import Choice, choose
 from streamhebb.clock import Clock, WallClock
@@ -46,6 +46,8 @@ class StreamNet(Estimator, Kept):
             ``net.choice`` for what it chose and why.
         wake: what wakes a layer; ``None`` is every sample. See [`streamhebb.wake`][].
         clock: measures ``StepResult.seconds``; ``None`` is the wall clock.
+        check_races: whether every task is checked for races, see [`streamhebb.races`][]; ``None``
+            is as ``STREAMHEBB_RACES`` says.
 
     Raises:
         ConfigError: if the layers do not fit together or onto ``input_shape``.
@@ -70,6 +72,7 @@ class StreamNet(Estimator, Kept):
         scheduler: Scheduler | str | None = None,
         wake: Wake | None = None,
         clock: Clock | None = None,
+        check_races: bool | None = None,
     ) -> None:
         super().__init__()
         check_layers(layers)
@@ -92,6 +95,7 @@ class StreamNet(Estimator, Kept):
         self.generator = torch.Generator().manual_seed(0 if seed is None else seed)
         self._features: list[Any] | None = None  # names, when samples are dicts
         self.wake = wake
+        self.check_races = races.wanted(check_races)
         self.planner = self._make_planner()
         self.input_shape: Shape | None = None
         self._sample_ndim = sample_ndim(layers)
@@ -398,4 +402,6 @@ class StreamNet(Estimator, Kept):
         self.planner.standing.restore(standing)
 
     def _make_planner(self) -> Planner:
-        return Planner(self._layers, self.names, self.readout, self.clock, self.wake)
+        return Planner(
+            self._layers, self.names, self.readout, self.clock, self.wake, self.check_races
+        )
