@@ -38,7 +38,7 @@ def report(trace: Trace) -> list[str]:
         worker         busy
         worker 0    100.0 %
         <BLANKLINE>
-        1 frame in 0.4 ms; two or more workers at once in 0.0 % of the busy time
+        1 sample in 0.4 ms; two or more workers at once in 0.0 % of the busy time
     """
     times: dict[int, dict[str, list[float]]] = {lane: {} for lane in trace.lanes()}
     for event in trace.events:
@@ -64,7 +64,7 @@ def report(trace: Trace) -> list[str]:
         "",
         *_aligned(workers, width),
         "",
-        f"{frames:,} frame{'s' * (frames != 1)} in {1e3 * (last - first):,.1f} ms; two or more "
+        f"{frames:,} sample{'s' * (frames != 1)} in {1e3 * (last - first):,.1f} ms; two or more "
         f"workers at once in {100 * trace.overlap():.1f} % of the busy time",
     ]
     if trace.lost:
