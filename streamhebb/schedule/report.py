@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean
+from unicodedata import category
 
 from streamhebb.schedule.trace import Trace
 
@@ -14,11 +15,15 @@ def plain(text: str, longest: int = 28) -> str:
     r"""What of a name can safely be shown anywhere: printable letters of Europe, and not too many.
 
     Example:
-        >>> plain("2:Conv2d\\x1b[31m")
+        >>> plain("2:Conv2d\x1b[31m")
         '2:Conv2d?[31m'
     """
     short = text if len(text) <= longest else text[: longest - 1] + "…"
-    return "".join(c if c.isprintable() and (ord(c) < 0x500 or c == "…") else "?" for c in short)
+    return "".join(c if _plain(c) else "?" for c in short)
+
+
+def _plain(c: str) -> bool:
+    return c == "…" or (c.isprintable() and ord(c) < 0x500 and not category(c).startswith("M"))
 
 
 def report(trace: Trace) -> list[str]:
@@ -31,7 +36,7 @@ def report(trace: Trace) -> list[str]:
         >>> trace = Trace()
         >>> trace.add("respond 0:Dense", 0, 0, "worker 0", 0.0, 0.0001)
         >>> trace.add("learn 0:Dense", 0, 0, "worker 0", 0.0001, 0.0004)
-        >>> print("\\n".join(report(trace)))
+        >>> print("\n".join(report(trace)))
         lane        tasks  respond µs  learn µs
         0  0:Dense      2       100.0     300.0
         <BLANKLINE>
