@@ -34,8 +34,9 @@ class StaticFrame(Protocol):
 
     @property
     def key(self) -> Hashable:
-        """All that a recording depends on: shapes, types, numbers that are no tensors, and where
-        weights lie.
+        """All that a recording depends on.
+
+        Shapes, types, numbers that are no tensors, and where the weights lie.
         """
         ...
 
@@ -44,14 +45,14 @@ class StaticFrame(Protocol):
         ...
 
     def load(self, frame: Any) -> None:
-        """Called on a twin: copy a frame's inputs into the buffers, in place, on the current stream.
+        """Copy a frame's inputs into this twin's buffers, in place, on the current stream.
 
         What tasks by hand need on the host (labels) is taken over as it is.
         """
         ...
 
     def hand_over(self, frame: Any) -> None:
-        """Called on a twin: give its results to a frame, as copies, on the current stream."""
+        """Give this twin's results to a frame, as copies, on the current stream."""
         ...
 
 
@@ -133,8 +134,9 @@ class CudaGraphs:
         """Enqueue a frame, or put it aside; an exception of a task reaches the caller from here.
 
         Raises:
-            ConfigError: if the frame is no [`StaticFrame`][streamhebb.schedule.cuda_graphs.StaticFrame],
-                or the plan cannot be a wavefront.
+            ConfigError: if the frame is no
+                [`StaticFrame`][streamhebb.schedule.cuda_graphs.StaticFrame], or the plan cannot be
+                a wavefront.
         """
         self._flights.admit()
         with self._lock:

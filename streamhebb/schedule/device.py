@@ -74,7 +74,7 @@ class Device(Protocol):
         ...
 
     def pool(self) -> Pool:
-        """Return memory for recorded graphs. Graphs that share it must never run at the same time."""
+        """Return memory for recorded graphs; those that share it must never run at once."""
         ...
 
     def capture(self, stream: Stream, pool: Pool) -> AbstractContextManager[Graph]:
@@ -133,7 +133,7 @@ class CudaDevice:
         torch has 32 of them and then hands them out again. Two lanes on one stream are slower, and
         still right: work waits only for what was enqueued before it.
         """
-        return torch.cuda.Stream(self.index)
+        return torch.cuda.Stream(self.index)  # type: ignore[no-untyped-call]
 
     def current(self) -> Stream:
         """Return torch's current stream of this card."""
@@ -146,7 +146,7 @@ class CudaDevice:
 
     def event(self, timing: bool = False) -> Event:
         """Return an event; without timing it is cheaper."""
-        return torch.cuda.Event(enable_timing=timing)
+        return torch.cuda.Event(enable_timing=timing)  # type: ignore[no-untyped-call]
 
     def record(self, event: Event, stream: Stream) -> None:
         """Put the event at the end of the stream."""

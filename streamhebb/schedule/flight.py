@@ -66,42 +66,42 @@ class Flight:
     def wait(self, position: int | None = None) -> None:
         """Let the host wait for one task, or for all."""
         self._start()
-        ends, events = self.ends, self.events  # whoever retires the frame drops these
-        if self.over:
-            return
-        device = self._flights.device
         try:
-            for event in events if position is None else (ends[position],):
-                device.synchronize(event)
+            for event in self._awaited(position):
+                self._flights.device.synchronize(event)
         except Exception as error:
             self._flights.fail(self, error, self._suspect(position))
             raise
 
     def done(self, position: int | None = None) -> bool:
         """Whether ``wait`` would return at once. ``False`` for a frame not yet enqueued."""
-        if self.over or self.error is not None:
-            return True
-        ends, events = self.ends, self.events
-        if self.over:
+        if self.error is not None:
             return True
         if self.launch is not None:
             return False
-        device = self._flights.device
         try:
-            return all(device.query(e) for e in (events if position is None else (ends[position],)))
-        except RuntimeError as error:  # as wait would: it comes out of there
+            return all(self._flights.device.query(e) for e in self._awaited(position))
+        except RuntimeError as error:
             self._flights.fail(self, error, self._suspect(position))
-            return True
+            return True  # it comes out of wait
+
+    def _awaited(self, position: int | None) -> Sequence[Event]:
+        ends, events = self.ends, self.events  # read first: landing says so before it drops them
+        if self.over:
+            return ()
+        return events if position is None else (ends[position],)
 
     def _start(self) -> None:
-        if self.error is not None:
-            raise self.error
+        self._check()
         if self.launch is not None:
             try:
                 self.launch()
             except Exception:
-                if self.error is None and self._flights.error is None:
+                if self._flights.error is None:
                     raise  # else it is noted, and comes out here only if it is this frame's
+            self._check()
+
+    def _check(self) -> None:
         if self.error is not None:
             raise self.error
 

@@ -74,7 +74,8 @@ class TaskGraphs:
     def _record(self, slot: _Slot, frame: str) -> None:
         quiet: set[int] = set()
         for position, task in enumerate(self._plan):
-            graph, answer = None, None
+            graph: Graph = None
+            answer: object = None
             if not (task.always or quiet.isdisjoint(task.after)):
                 answer = QUIET
             elif not task.by_hand:
