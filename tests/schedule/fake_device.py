@@ -294,5 +294,5 @@ class FakeDevice:
         try:
             with torch.no_grad():
                 work()
-        except Exception as error:  # the host hears of it at its next call
+        except Exception as error:  # noqa: BLE001  # the host hears of it at its next call
             self.broken = error

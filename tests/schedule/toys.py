@@ -25,7 +25,7 @@ def draw_plan_shape(chance: random.Random, tail: bool = False) -> list[dict[str,
         tail: tasks by hand come last, in a lane of their own.
     """
     count, lanes = chance.randint(3, 8), chance.randint(1, 4)
-    linked = chance.random() < 0.4  # lanes 0 and 1 look at each other's state
+    linked = lanes > 1 and chance.random() < 0.4  # lanes 0 and 1 look at each other's state
     shape: list[dict[str, Any]] = []
     for position in range(count):
         known = range(position)
