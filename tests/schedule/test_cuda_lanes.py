@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import subprocess
-import sys
 import weakref
 from functools import partial
 from typing import Any
@@ -38,7 +36,7 @@ def odd(number: int) -> bool:
     return number % 2 == 1
 
 
-@pytest.mark.parametrize("block", range(10))
+@pytest.mark.parametrize("block", range(5))
 def test_any_interleaving_gives_the_bits_of_serial(block: int) -> None:
     for seed in range(40 * block, 40 * block + 40):
         chance = random.Random(seed)
@@ -183,7 +181,7 @@ def test_what_always_runs_comes_after_what_those_passed_over_waited_for() -> Non
         assert ran == ["a", "c"]
 
 
-# -- a real net ------------------------------------------------------------------------------
+# -- a real net --------------------------------------------------------------------------------
 
 
 def make_net() -> sh.StreamNet:
@@ -236,7 +234,7 @@ def test_a_net_learns_the_bits_of_serial_in_any_interleaving() -> None:
         assert all(torch.equal(value, wanted[name]) for name, value in net.named_buffers()), seed
 
 
-# -- waiting, depth, letting go ---------------------------------------------------------------
+# -- waiting, depth, letting go ----------------------------------------------------------------
 
 
 def test_submit_waits_for_nothing_until_the_depth_is_reached() -> None:
@@ -305,7 +303,7 @@ def test_frames_let_go_at_once_would_be_noticed(monkeypatch: pytest.MonkeyPatch)
             lanes.join()
 
 
-# -- errors -----------------------------------------------------------------------------------
+# -- errors ------------------------------------------------------------------------------------
 
 
 def failing_at(net: ToyNet, number: int, position: int) -> Any:
@@ -396,7 +394,7 @@ def test_a_depth_that_makes_no_sense_is_refused(depth: float) -> None:
         CudaLanes(depth=depth, device=FakeDevice())  # type: ignore[arg-type]
 
 
-# -- trace --------------------------------------------------------------------------------------
+# -- trace -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -419,7 +417,7 @@ def test_a_trace_has_the_devices_own_times(seed: int) -> None:
     assert all(a[1] <= b[0] for a, b in itertools.pairwise(one_lane))
 
 
-# -- without a card ------------------------------------------------------------------------------
+# -- without a card ----------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA card")
@@ -428,9 +426,3 @@ def test_without_a_card_it_says_what_to_use_instead() -> None:
         ConfigError, match="sees no CUDA card; use the scheduler Threads, or Serial"
     ):
         CudaLanes()
-
-
-def test_importing_starts_no_cuda() -> None:
-    code = "import streamhebb.schedule, torch; print(torch.cuda.is_initialized())"
-    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert out.stdout.strip() == "False"
