@@ -75,6 +75,24 @@ def test_any_interleaving_of_wavefronts_gives_the_bits_of_serial(block: int, slo
 
 
 @pytest.mark.parametrize("per", ["task", "wavefront"])
+def test_frames_come_after_what_the_caller_had_enqueued(per: Any) -> None:
+    def last_word(scheduler: Any, device: FakeDevice | None) -> list[int]:
+        net = ToyNet(device, chain(0, 1))
+        for t, x in enumerate(inputs(5)):
+            frame = ToyFrame(net, t)
+            net.kernel(partial(frame.x.copy_, x))  # the input is made on the device, too
+            scheduler.submit(net.plan, frame)
+        scheduler.join()
+        return net.state[1].tolist()
+
+    right = last_word(Serial(), None)
+    for seed in range(12):
+        device = FakeDevice(seed)
+        device.default.speed = 0.0
+        assert last_word(CudaGraphs(per=per, warm_up=1, device=device), device) == right
+
+
+@pytest.mark.parametrize("per", ["task", "wavefront"])
 def test_kinds_of_frames_may_mix(per: Any) -> None:
     for seed in range(12):
         chance = random.Random(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
@@ -37,6 +38,35 @@ def test_a_card_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         with pytest.raises(ConfigError, match=f"cuda:{index} is not there: torch sees 2"):
             CudaDevice(index)
     assert CudaDevice(1).name == "cuda:1"
+
+
+class FailingGraph:
+    """What torch does when a capture is broken off: a second, vaguer error on leaving."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        pass
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *args: object) -> None:
+        if args[0] is not None:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+
+def test_a_broken_recording_raises_what_broke_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    monkeypatch.setattr(torch.cuda, "graph", FailingGraph)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda index: None)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    device = CudaDevice()
+    with device.capture(None, None) as graph:
+        assert graph is not None
+    with pytest.raises(ValueError, match="from the task") as caught, device.capture(None, None):
+        raise ValueError("from the task")
+    assert "previous error" in str(caught.value.__cause__)
 
 
 # -- the fake one keeps CUDA's rules: else the tests that use it would prove little ---------------
