@@ -75,7 +75,8 @@ class Delay(Layer):
 
     def _pick(self, past: Sequence[Tensor]) -> Tensor:
         if isinstance(self.steps, int):
-            return past[self.steps]
+            out = past[self.steps]
+            return out.clone() if self.carries else out  # advance() writes to the line
         return torch.stack([past[d][..., i] for i, d in enumerate(self.steps)], -1)
 
     def _line(self, x: Tensor) -> Tensor:

@@ -298,6 +298,16 @@ def test_delays_in_the_stream_and_within_a_presentation_agree(steps: Any) -> Non
         ]
 
 
+def test_a_delay_gives_something_of_its_own() -> None:
+    """What comes after it may still need it when the line has moved on."""
+    x = rand(6, 4)
+    delay = sh.Delay(2)
+    for t, one in enumerate(x):
+        out, seen = delay.observe(one[None])
+        delay.advance(seen)
+        assert torch.equal(out[0], x[t - 2] if t >= 2 else torch.zeros_like(one))
+
+
 def test_delays_refuse_what_does_not_fit() -> None:
     with pytest.raises(ShapeError, match="has 2 delays and got samples of shape"):
         sh.Delay([1, 2]).shape((3,))
