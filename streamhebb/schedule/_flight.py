@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from streamhebb.schedule._shape import Shape, Shapes
 from streamhebb.schedule.task import Frame, Plan
@@ -65,6 +65,11 @@ class Book:
     def __bool__(self) -> bool:
         return bool(self._ready)
 
+    @property
+    def ready(self) -> int:
+        """How many tasks may start."""
+        return len(self._ready)
+
     def submit(self, plan: Plan, frame: Frame) -> Flight:
         """Take in a frame; what can start at once is ready then."""
         shape = self._shapes.of(plan)
@@ -106,11 +111,19 @@ class Book:
             if not other.ended[place]:
                 yield other, place
 
-    def take(self) -> tuple[Flight, int] | None:
-        """Hand out the ready task of the oldest frame."""
+    def take(self, which: int = 0) -> tuple[Flight, int] | None:
+        """Hand out the ready task of the oldest frame; or another of those that are ready.
+
+        Args:
+            which: 0 is the oldest; the others, up to ``ready - 1``, are in no certain order.
+        """
         if not self._ready:
             return None
-        _, position, flight = heappop(self._ready)
+        if which:
+            _, position, flight = self._ready.pop(which)
+            heapify(self._ready)
+        else:
+            _, position, flight = heappop(self._ready)
         return flight, position
 
     def end(self, flight: Flight, position: int, quiet: bool = False) -> None:

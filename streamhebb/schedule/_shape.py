@@ -31,13 +31,16 @@ class Shape:
         self.asks: dict[int, tuple[tuple[int, int], ...]] = {}
         self.seconds = [1.0] * len(plan)  # unknown counts as long
         last: dict[int, int] = {}  # the task that stood last in each lane
+        loose: set[int] = set()  # lanes with a task that need not wait for all before it
         for position, task in enumerate(plan):
             for other in task.after:
                 self.wakes[other].append(position)
                 self.waiting[position] += 1
             if task.past is not None:
                 self.asks[position] = task.past
-            elif task.lane not in last:
+                if (task.lane, 0) not in task.past:
+                    loose.add(task.lane)
+            elif task.lane not in last or task.lane in loose:
                 self.asks[position] = task.waits_for
             elif last[task.lane] not in task.after:
                 self.frees[last[task.lane]].append(position)
