@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from streamhebb.flow import Flow
-from streamhebb.schedule import Scheduler, Serial, Threads
+from streamhebb.schedule import CudaGraphs, CudaLanes, Scheduler, Serial, Threads
 from streamhebb.values import Sample
 
 QUICK = 1e-3
@@ -67,7 +67,7 @@ def choose(net: Any, x: Any, target: Any = None) -> Choice:
     usual = min(first(2) for _ in range(3))
     if len(ways) == 1:
         return Choice(Serial(), "this process may use one processor only", {"Serial()": usual})
-    if usual < QUICK and next(net.buffers()).device.type == "cpu":
+    if usual < QUICK and net.place[0].type == "cpu":
         why = f"a sample takes {1000 * usual:.2f} ms, too little to share"
         return Choice(Serial(), why, {"Serial()": usual})
     times: dict[str, list[float]] = {}
@@ -92,7 +92,12 @@ def choose(net: Any, x: Any, target: Any = None) -> Choice:
 
 def _ways(net: Any) -> dict[str, Callable[[], Scheduler]]:
     ways: dict[str, Callable[[], Scheduler]] = {"Serial()": Serial}
-    if next(net.buffers()).device.type == "cuda":
+    if net.place[0].type == "cuda":
+        index = net.place[0].index or 0
+        ways |= {
+            "CudaLanes()": lambda: CudaLanes(device=index),
+            "CudaGraphs()": lambda: CudaGraphs(device=index),
+        }
         return ways
     processors = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from streamhebb.clock import Clock
 from streamhebb.errors import ConfigError
+from streamhebb.feeding import Feed
 from streamhebb.frames import Frame, Mode, Planner
 from streamhebb.histogram import Histogram
 from streamhebb.order import InOrder, Multirate, Order
@@ -54,6 +55,11 @@ class Net(Protocol):
     scheduler: Scheduler
     planner: Planner
     clock: Clock
+
+    @property
+    def place(self) -> tuple[torch.device, torch.dtype]:
+        """Where it is, and in which precision."""
+        ...
 
     def begin(
         self, x: Any, target: Any, mode: Mode, *, modulator: Modulator = 1.0, copy: bool = False
@@ -173,6 +179,9 @@ class Flow:
         self.waiting: Callable[[], int] = int  # none
         self._unanswered: deque[_Flying] = deque()
         self._unlearned: deque[_Flying] = deque()
+        place, dtype = net.place
+        index = place.index or 0
+        self._feed = Feed(self.depth, dtype, index) if place.type == "cuda" else None
         self._paused = False  # until everything has landed
         self._turn = 0
         self._usual = 0.0  # seconds from the beginning of a frame that learns to its end
@@ -213,8 +222,10 @@ class Flow:
         net, missed = self.net, dict(missed)
         self.count(missed)
         mode = self._mode(arrived, missed)
+        fed = self._feed is not None
+        x = sample.x if self._feed is None else self._feed(sample.x)
         frame = net.begin(
-            sample.x, sample.target, mode, modulator=self.modulator, copy=self.depth > 1
+            x, sample.target, mode, modulator=self.modulator, copy=self.depth > 1 and not fed
         )
         frame.given, frame.missed = sample, missed
         flying = _Flying(frame, None, 0, arrived)
@@ -262,6 +273,8 @@ class Flow:
         if self._paused and len(self._unanswered) == 1:
             self.net.scheduler.join()
             self._paused = False
+        if self._feed is not None and isinstance(flying.frame, Frame):
+            flying.frame.answered = self.net.clock.now()  # tasks are enqueued long before they run
         self._unanswered.popleft()
         return self._note(self.net.finish(flying.frame, flying.arrived))
 

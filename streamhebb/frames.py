@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from streamhebb.chain import stages
@@ -42,6 +43,7 @@ class Frame:
         "passed",
         "scores",
         "seen",
+        "settings",
         "single",
         "target",
         "told",
@@ -68,6 +70,7 @@ class Frame:
         self.begun = self.answered = self.ended = 0.0  # on the clock; ended: last layer to learn
         self.passed: list[str] = []  # stages that nothing woke
         self.missed: dict[str, int] = {}
+        self.settings: Callable[[], Hashable] = tuple  # of the net; asked where tasks are recorded
 
     def result(
         self, prediction: Any, scores: Tensor | None, names: Sequence[str], start: float
@@ -90,6 +93,34 @@ class Frame:
             passed=tuple(self.passed),
             given=self.given,
         )
+
+    # -- to be recorded: see streamhebb.schedule.cuda_graphs.StaticFrame -------------------------
+
+    @property
+    def key(self) -> Hashable:
+        """All that a recording of the tasks depends on, beside the plan."""
+        x: Tensor = self.out[0]
+        factors = tuple(float(factor) for factor in self.modulator)
+        return (tuple(x.shape), x.dtype, x.device, factors, self.settings())
+
+    def twin(self) -> Frame:
+        """Return a frame of the same kind with an input buffer of its own."""
+        twin = Frame(torch.empty_like(self.out[0]), len(self.seen), self.target, self.modulator)
+        twin.mode, twin.settings = self.mode, self.settings
+        return twin
+
+    def load(self, frame: Frame) -> None:
+        """Copy a frame's input in; take over what the readout needs on the host."""
+        self.out[0].copy_(frame.out[0], non_blocking=True)
+        self.target, self.number = frame.target, frame.number
+
+    def hand_over(self, frame: Frame) -> None:
+        """Give what came out to a frame, as copies: of all layers if asked for, else the last."""
+        wanted = range(1, len(self.out)) if frame.activity else [len(self.out) - 1]
+        for place in wanted:
+            out = self.out[place]
+            frame.out[place] = None if out is None else out.clone()
+        frame.scores = None if self.scores is None else self.scores.clone()
 
     def __str__(self) -> str:
         count = len(self.out[0])
@@ -233,6 +264,27 @@ class Planner:
                     f"{order} is not possible with {self.layer_names[i]}: its state goes on from "
                     f"sample to sample, so samples must pass it in order; use InOrder()"
                 )
+
+    def settings(self) -> Hashable:
+        """What of the layers a recording of their tasks has baked in, and where their state lies.
+
+        Raises:
+            ConfigError: for what cannot be recorded: a rate that counts updates, a wake.
+        """
+        if self.wake is not None:
+            raise ConfigError(
+                f"{self.wake} looks at values, so tasks cannot be recorded; CudaLanes"
+            )
+        found: list[Hashable] = []
+        for name, layer in zip(self.layer_names, self.layers, strict=True):
+            rate = getattr(layer, "rate", None)
+            if getattr(rate, "by_updates", False):
+                raise ConfigError(
+                    f"{name}: {rate} counts updates, so it cannot be recorded; CudaLanes"
+                )
+            found += [repr(rate), getattr(layer, "plasticity", True)]
+            found += [buffer.data_ptr() for buffer in layer.buffers()]
+        return tuple(found)
 
     def start_over(self) -> None:
         """Begin to count staleness anew."""

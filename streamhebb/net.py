@@ -135,7 +135,8 @@ class StreamNet(Estimator, Kept):
         self.input_shape = shape
 
     @property
-    def _place(self) -> tuple[torch.device, torch.dtype]:
+    def place(self) -> tuple[torch.device, torch.dtype]:
+        """The device it is on, and its precision."""
         for value in self.buffers():
             if value.is_floating_point() and value.dtype != torch.float64:
                 return value.device, value.dtype
@@ -218,7 +219,7 @@ class StreamNet(Estimator, Kept):
     def _pass(self, batch: Tensor) -> Frame:
         """Let a batch pass without changing anything."""
         frame = Frame(batch, len(self.layers), (), ())
-        frame.mode = Mode.LOOK
+        frame.mode, frame.settings = Mode.LOOK, self.planner.settings
         self._carry_through(frame)
         return frame
 
@@ -260,6 +261,7 @@ class StreamNet(Estimator, Kept):
             batch = batch.clone()
         frame = Frame(batch, len(self.layers), labels, modulators)
         frame.number, frame.single, frame.mode = number, single, mode
+        frame.settings = self.planner.settings
         if mode is Mode.LEARN:
             self.counts["learned"] += len(batch)
             frame.look = watch.due(number, self.counts["samples"])
@@ -302,7 +304,7 @@ class StreamNet(Estimator, Kept):
         names = self._features
         if isinstance(x, Mapping):
             x, names = inputs.from_features(x, names)
-        device, dtype = self._place
+        device, dtype = self.place
         batch = inputs.check_place(inputs.to_tensor(x, device), device, dtype)
         shape = self.input_shape
         if shape is None:

@@ -463,7 +463,7 @@ def test_a_trace_holds_tasks_or_whole_wavefronts(per: Any) -> None:
 
 
 class NetFrame(Frame):
-    """A frame of a net with buffers of its own; on a card it would be written the same way."""
+    """A frame of a net, whose copies the simulated device makes when it likes."""
 
     __slots__ = ("device",)
 
@@ -471,27 +471,14 @@ class NetFrame(Frame):
         super().__init__(frame.out[0], len(frame.seen), frame.target, frame.modulator)
         self.device = device
 
-    @property
-    def key(self) -> Any:
-        return tuple(self.out[0].shape), self.out[0].dtype
-
     def twin(self) -> NetFrame:
-        blank = Frame(torch.zeros_like(self.out[0]), len(self.seen), [None], self.modulator)
-        return NetFrame(self.device, blank)
+        return NetFrame(self.device, super().twin())
 
     def load(self, frame: NetFrame) -> None:
-        def copy() -> None:
-            self.out[0].copy_(frame.out[0])
-            self.target = frame.target  # by hand, but late: so are the tasks here
-
-        self.device.kernel(copy)
+        self.device.kernel(partial(super().load, frame))
 
     def hand_over(self, frame: NetFrame) -> None:
-        def copy() -> None:
-            frame.out[-1] = self.out[-1].clone()
-            frame.scores = self.scores.clone()
-
-        self.device.kernel(copy)
+        self.device.kernel(partial(super().hand_over, frame))
 
 
 @pytest.mark.parametrize("per", ["task", "wavefront"])
