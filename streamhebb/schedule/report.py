@@ -11,18 +11,18 @@ COLUMNS = ("respond", "learn", "other")
 
 
 def plain(text: str, longest: int = 28) -> str:
-    r"""What of a name can safely be shown anywhere: printable letters of Europe, and not too many.
+    """What of a name can safely be shown anywhere: printable letters of Europe, and not too many.
 
     Example:
-        >>> plain("2:Conv2d\\x1b[31m")
-        '2:Conv2d?[31m'
+        >>> plain("2:Conv2d" + chr(27))
+        '2:Conv2d?'
     """
     short = text if len(text) <= longest else text[: longest - 1] + "…"
     return "".join(c if c.isprintable() and (ord(c) < 0x500 or c == "…") else "?" for c in short)
 
 
 def report(trace: Trace) -> list[str]:
-    r"""Return lines: for each lane how many tasks and how long they take, and how busy who was.
+    """Return lines: for each lane how many tasks and how long they take, and how busy who was.
 
     Args:
         trace: of a run.
@@ -31,7 +31,8 @@ def report(trace: Trace) -> list[str]:
         >>> trace = Trace()
         >>> trace.add("respond 0:Dense", 0, 0, "worker 0", 0.0, 0.0001)
         >>> trace.add("learn 0:Dense", 0, 0, "worker 0", 0.0001, 0.0004)
-        >>> print("\\n".join(report(trace)))
+        >>> for line in report(trace):
+        ...     print(line)
         lane        tasks  respond µs  learn µs
         0  0:Dense      2       100.0     300.0
         <BLANKLINE>
