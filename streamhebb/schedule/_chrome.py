@@ -190,8 +190,8 @@ def decode(path: Path) -> tuple[list[tuple[Any, ...]], dict[int, str], int]:
         raise TraceError(f"{path} is JSON, but not a trace of streamhebb")
     if other.get("version") != VERSION:
         raise TraceError(
-            f"{path} has trace version {short(other.get('version'))}; this streamhebb reads version "
-            f"{VERSION}. Use the streamhebb that wrote it"
+            f"{path} has trace version {short(other.get('version'))}; this streamhebb reads "
+            f"version {VERSION}. Use the streamhebb that wrote it"
         )
     try:
         rows = _list(data.get("traceEvents"))

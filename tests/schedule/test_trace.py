@@ -128,7 +128,9 @@ def rows_of(path: Path) -> dict[tuple[int, int], list[tuple[int, int, dict]]]:
             assert event["ts"] >= 0
             assert event["dur"] >= 0
             start = int(event["ts"] * 1000)
-            rows[event["pid"], event["tid"]].append((start, start + int(event["dur"] * 1000), event))
+            rows[event["pid"], event["tid"]].append(
+                (start, start + int(event["dur"] * 1000), event)
+            )
     assert named["process_name", 1, 0] == {"name": "lanes"}
     assert named["process_name", 2, 0] == {"name": "workers"}
     for pid, tid in rows:
