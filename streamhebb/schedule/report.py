@@ -8,6 +8,8 @@ from statistics import fmean
 from streamhebb.schedule.trace import Trace
 
 COLUMNS = ("respond", "learn", "other")
+SHOWN = {*range(0x2B0), *range(0x380, 0x500), ord("…")}
+"""Latin, Greek and Cyrillic: what the font of pictures has."""
 
 
 def plain(text: str, longest: int = 28) -> str:
@@ -18,7 +20,7 @@ def plain(text: str, longest: int = 28) -> str:
         '2:Conv2d?'
     """
     short = text if len(text) <= longest else text[: longest - 1] + "…"
-    return "".join(c if c.isprintable() and (ord(c) < 0x500 or c == "…") else "?" for c in short)
+    return "".join(c if c.isprintable() and ord(c) in SHOWN else "?" for c in short)
 
 
 def report(trace: Trace) -> list[str]:
