@@ -32,7 +32,7 @@ class _Set:
     def __init__(self, net: StreamNet, pair: Any, name: str) -> None:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise ConfigError(f"train_phases: {name} is a {type(pair).__name__}; give (X, y)")
-        device, dtype = net._place
+        device, dtype = net.place
         x = inputs.to_tensor(as_array(pair[0]), device)
         if not x.ndim or not inputs.all_finite(x):
             raise NonFiniteError(f"train_phases: the inputs of {name} hold NaN or infinite values")

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from json.encoder import encode_basestring_ascii as quote
 from pathlib import Path
+from reprlib import repr as short
 from typing import TYPE_CHECKING, Any
 
 from streamhebb.errors import TraceError
@@ -189,8 +190,8 @@ def decode(path: Path) -> tuple[list[tuple[Any, ...]], dict[int, str], int]:
         raise TraceError(f"{path} is JSON, but not a trace of streamhebb")
     if other.get("version") != VERSION:
         raise TraceError(
-            f"{path} has trace version {other.get('version')!r}; this streamhebb reads version "
-            f"{VERSION}. Use the streamhebb that wrote it"
+            f"{path} has trace version {short(other.get('version'))}; this streamhebb reads "
+            f"version {VERSION}. Use the streamhebb that wrote it"
         )
     try:
         rows = _list(data.get("traceEvents"))
@@ -230,28 +231,28 @@ def _event(row: dict[str, Any]) -> tuple[Any, ...]:
     start, length = _time(row["ts"]), _time(row["dur"])
     worker, part = _text(args["worker"]), args.get("part", False)
     if not isinstance(part, bool):
-        raise TypeError(f"part is {part!r}")
+        raise TypeError(f"part is {short(part)}")
     lane, frame = _whole(args["lane"], least=-MOST), _whole(args["frame"])
     return _text(row["name"]), lane, frame, worker, start / 1e9, (start + length) / 1e9, part
 
 
 def _time(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST:
-        raise ValueError(f"a time is {value!r}")
+        raise ValueError(f"a time is {short(value)}")
     return round(value * 1000)
 
 
 def _whole(value: Any, least: int = 0) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{value!r} is no whole number")
+        raise TypeError(f"{short(value)} is no whole number")
     if not least <= value <= MOST:
-        raise ValueError(f"{value:.6g} is not between {least} and {MOST}")
+        raise ValueError(f"{short(value)} is not between {least} and {MOST}")
     return value
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{short(value)} is no text")
     return value
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from time import perf_counter
 
 from streamhebb.errors import ConfigError, TraceError
+from streamhebb.parts import require
 from streamhebb.schedule.task import QUIET, Frame, Plan, Task
 from streamhebb.schedule.trace import Event, Trace
 
@@ -47,9 +48,12 @@ class Replay:
 
     Args:
         record: of the run; parts of split tasks are left out.
+        first: the number that the first frame submitted here has in the record. What the record
+            says of frames before it is left out.
         trace: is told of every task, if given.
 
     Raises:
+        ConfigError: for a ``first`` below 0.
         TraceError: from ``submit``, ``wait`` and ``join``: where the record ends too early, names a
             task that the plan does not have, or breaks a promise of
             [`task`][streamhebb.schedule.task].
@@ -65,15 +69,16 @@ class Replay:
         [21, 42]
     """
 
-    def __init__(self, record: Trace, *, trace: Trace | None = None) -> None:
+    def __init__(self, record: Trace, *, first: int = 0, trace: Trace | None = None) -> None:
+        require("Replay", "first", first, at_least=0, whole=True)
         whole = [event for event in list(record.events) if not event.part]
         # Of two that began together, the one that ended at once came first.
         self._order = sorted(whole, key=lambda event: (event.start, event.end))
         self._lost = record.lost
         self.trace = trace
         self._next = 0
-        self._submitted = 0
-        self._cleared = 0  # frames before it are not waited for any more
+        self._submitted = first
+        self._cleared = first  # frames before it are not waited for any more
         self._flights: dict[int, Flight] = {}  # unfinished, by number
         self._error: tuple[int, BaseException] | None = None  # with the number of its frame
         self._closed = False

@@ -117,9 +117,9 @@ def test_tasks_of_a_lane_that_overlap_share_its_row():
     trace.add("respond 0:A", 0, 1, "b", 1, 3)
     trace.add("respond 1:B", 1, 1, "b", 3, 4)
     figure = pictures.timeline(trace)
-    found = [(row, a, b) for row, a, b, _ in bars(figure.axes[0])]
-    wanted = [(-0.2, 0, 2000), (0.2, 1000, 3000), (1, 3000, 4000)]  # milliseconds
-    assert found == [pytest.approx(bar, abs=1e-9) for bar in wanted]
+    assert [(row, a, b) for row, a, b, _ in bars(figure.axes[0])] == [
+        (-0.2, 0, 2000), (0.2, 1000, 3000), (1, 3000, 4000),
+    ]  # fmt: skip
 
 
 def test_units_suit_the_part_shown():
@@ -131,9 +131,9 @@ def test_odd_traces_are_pictures_too():
     trace = Trace(limit=3)
     every = "".join(map(chr, range(0x500)))
     trace.add("$x^{ 雪\x1b\n" * 9, -3, 10**15, "%s\ud800 worker", 5, 5)
-    for n in range(0, 0x500, 64):
+    for n in range(0, 0x500, 28):
         trace.limit += 1
-        trace.add("double", n, 10**15, every[n : n + 64], 5, 5)
+        trace.add("double", n, 10**15, every[n : n + 28], 5, 5)
     trace.add("a", 0, 0, "a", 0, 1)
     trace.add("a", 0, 0, "a", 0, 1)
     trace.add("a", 0, 0, "a", 0, 1)
