@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from streamhebb import inputs, races, watch
 from streamhebb.chain import check_layers, sample_ndim, trace_shapes
-from streamhebb.choosing import Choice, choose
 from streamhebb.clock import Clock, WallClock
 from streamhebb.errors import ConfigError, NonFiniteError, RunawayWarning
 from streamhebb.estimator import Estimator
@@ -24,12 +21,13 @@ from streamhebb.layers import Layer
 from streamhebb.parts import require_choice
 from streamhebb.readouts import Readout
 from streamhebb.running import Run
-from streamhebb.schedule import Scheduler, Serial
+from streamhebb.schedule import Scheduler
+from streamhebb.scheduled import Scheduled
 from streamhebb.values import Sample, Shape, StepResult
 from streamhebb.wake import Wake
 
 
-class StreamNet(Estimator, Kept):
+class StreamNet(Estimator, Scheduled, Kept):
     """A net that learns from every sample it sees, layer by layer, with nothing flowing back.
 
     Args:
@@ -83,12 +81,7 @@ class StreamNet(Estimator, Kept):
         self.readout = readout
         self.seed = seed
         self.on_bad = on_bad
-        if isinstance(scheduler, str):
-            require_choice("StreamNet", "scheduler", scheduler, ("auto",))
-        self._undecided = scheduler == "auto"
-        self.choice: Choice | None = None
-        fixed = None if isinstance(scheduler, str) else scheduler
-        self.scheduler: Scheduler = Serial() if fixed is None else fixed
+        self.set_scheduler(scheduler)
         self.clock: Clock = WallClock() if clock is None else clock
         self.names = tuple(f"{i}:{type(layer).__name__}" for i, layer in enumerate(layers))
         self.counts = {"samples": 0, "learned": 0, "non-finite": 0}  # causes of a run join them
@@ -335,21 +328,6 @@ class StreamNet(Estimator, Kept):
             parts = [*zip(self.names, self._layers, strict=True), ("the readout", self.readout)]
             raise watch.diverged(parts, self.counts["learned"])
 
-    def choose_later(self) -> None:
-        """Measure with the first sample of the next ``run`` which scheduler is fastest."""
-        self._undecided = True
-
-    def choose_scheduler(self, frame: Frame) -> None:
-        """Look for the fastest scheduler for samples like this, if asked to and not yet done."""
-        if not self._undecided:
-            return
-        self._undecided = False
-        x, target = frame.out[0], list(frame.target)
-        one = frame.single
-        self.choice = choose(self, x[0] if one else x, target[0] if one else target)
-        self.choice.scheduler.trace = self.scheduler.trace
-        self.scheduler = self.choice.scheduler
-
     # -- many samples in flight ----------------------------------------------------------------
 
     def run(self, source: Any, *, policy: str = "block", waiting: int = 2, **wishes: Any) -> Run:
@@ -372,25 +350,6 @@ class StreamNet(Estimator, Kept):
             [0, 1, 2]
         """
         return Run(Flow(self, **wishes), source, policy=policy, waiting=waiting)
-
-    def close(self) -> None:
-        """End the scheduler's threads or streams; ``with net:`` does so. The net stays usable.
-
-        A scheduler that is needed again makes new ones.
-        """
-        scheduler = self.scheduler
-        scheduler.close()
-        self.scheduler = copy.copy(scheduler)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _settle(self) -> None:
-        with contextlib.suppress(Exception):  # has been raised where the sample was given
-            self.scheduler.join()
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

@@ -227,3 +227,11 @@ class CudaGraphs:
         self._entries.clear()
         self._filling = None
         self._lanes = LaneStreams(self.device)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        index = getattr(self.device, "index", self.device)
+        wishes = (self.per, self.slots, self.depth, self.warm_up, self.keys, None, index)
+        return CudaGraphs, wishes
+
+    def __repr__(self) -> str:
+        return f"CudaGraphs({self.per!r}, slots={self.slots})"

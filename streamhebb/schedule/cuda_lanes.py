@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from streamhebb.schedule.cuda_flights import Flight, Flights
 from streamhebb.schedule.device import Device, as_device
 from streamhebb.schedule.lane_streams import LaneStreams, Walk
@@ -60,6 +62,12 @@ class CudaLanes:
         """Wait for everything enqueued, and give back the streams."""
         self._flights.close()
         self._lanes = LaneStreams(self.device)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CudaLanes, (self.depth, None, getattr(self.device, "index", self.device))
+
+    def __repr__(self) -> str:
+        return f"CudaLanes(depth={self.depth})"
 
 
 def send_eagerly(lanes: LaneStreams, flights: Flights, flight: Flight) -> None:

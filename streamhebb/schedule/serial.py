@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
+from typing import Any
 
 from streamhebb.errors import ConfigError
 from streamhebb.schedule.task import QUIET, Frame, Pending, Plan
@@ -61,10 +62,11 @@ class Serial:
             except BaseException as error:
                 error.add_note(f"in {task.name!r} of {frame}")
                 raise
+            finally:
+                if trace is not None:
+                    trace.add(task.name, task.lane, number, "caller", start, perf_counter())
             if answer is QUIET:
                 quiet.add(position)
-            if trace is not None:
-                trace.add(task.name, task.lane, number, "caller", start, perf_counter())
         return _DONE
 
     def join(self) -> None:
@@ -76,6 +78,9 @@ class Serial:
     def close(self) -> None:
         """Accept nothing more."""
         self._closed = True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Serial, ()  # a copy is open
 
     def __repr__(self) -> str:
         return "Serial()"
