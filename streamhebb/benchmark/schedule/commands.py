@@ -9,14 +9,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from streamhebb.benchmark.record import Out, finish
 from streamhebb.parts import require, require_choice
 
 app = typer.Typer(help="What schedulers gain and cost.", no_args_is_help=True)
+
+
+@app.callback()
+def _one_thread() -> None:
+    """What schedulers gain and cost."""
+    torch.set_num_threads(1)
+
 
 Picture = Annotated[Path | None, typer.Option(help="Also draw the result to this PNG file.")]
 Workers = Annotated[int, typer.Option(help="Threads that work at the same time.")]
@@ -51,12 +57,22 @@ def speed(
         require("bench schedule speed", "batches", batch, at_least=1, whole=True)
         turn = steps * (4 if batch < 10 else 1)  # short steps, longer turns
         found += compare(batch, busy=busy, rounds=rounds, steps=turn, depth=depth, workers=workers)
-    columns = "batch", "busy beside it", "way", "threads", "ms a step", "times as fast", "rounds"
-    table = Table(*columns, "same bits")
+    table = [
+        [
+            "batch",
+            "busy beside it",
+            "way",
+            "threads",
+            "ms a step",
+            "times as fast",
+            "worst, best",
+            "same bits",
+        ]
+    ]
     for row in found:
-        times, spread = f"{row.times:.2f}", f"{row.lowest:.2f} to {row.highest:.2f}"
+        times, spread = f"{row.times:.2f}", f"{row.lowest:.2f}, {row.highest:.2f}"
         cells = row.batch, row.busy, row.way, row.threads, f"{row.ms:.1f}", times, spread
-        table.add_row(*map(str, cells), "yes" if row.same_bits else "no")
+        table.append([*map(str, cells), "yes" if row.same_bits else "no"])
     _show(table)
     if picture is not None:
         typer.echo(f"written to {draw(found, picture)}")
@@ -77,11 +93,11 @@ def overhead(
     for name, value in (("rounds", rounds), ("frames", frames)):
         require("bench schedule overhead", name, value, at_least=1, whole=True)
     found = [*of_plans(rounds, frames), *of_nets(rounds, frames)]
-    table = Table("what", "way", "in flight", "traced", "µs a task", "µs a sample besides")
+    table = [["what", "way", "in flight", "traced", "µs a task", "µs a sample besides"]]
     for row in found:
         besides = f"{row.per_frame:.1f}" if row.what == "net" else ""
         traced = "yes" if row.traced else ""
-        table.add_row(row.what, row.way, str(row.in_flight), traced, f"{row.us:.2f}", besides)
+        table.append([row.what, row.way, str(row.in_flight), traced, f"{row.us:.2f}", besides])
     _show(table)
     off = untraced(rounds, 40 * frames)
     typer.echo(
@@ -110,15 +126,14 @@ def balance(
     for width in _numbers(widths):
         require("bench schedule balance", "widths", width, at_least=1, whole=True)
         found += compare(width, batch=batch, workers=workers, rounds=rounds, steps=steps)
-    table = Table("neurons", "pieces", "shared", "layers, ms", "1 thread, ms", "bound, ms")
-    for title in ("took, ms", "times as fast", "of the bound", "same bits"):
-        table.add_column(title)
+    title = "neurons|pieces|shared|layers, ms|1 thread, ms|bound, ms|took, ms|times as fast|of the bound"
+    table = [[*title.split("|"), "same bits"]]
     for row in found:
         layers = " ".join(f"{ms:.2f}" for ms in row.layers)
         times = f"{row.serial:.2f}", f"{row.bound:.2f}", f"{row.ms:.2f}", f"{row.times:.2f}"
         cells = row.width, row.pieces, "yes" if row.shared else "no", layers, *times
         same = "yes" if row.same_bits else "no"
-        table.add_row(*map(str, cells), f"{100 * row.reached:.0f} %", same)
+        table.append([*map(str, cells), f"{100 * row.reached:.0f} %", same])
     _show(table)
     settings = {"batch": batch, "rounds": rounds, "steps": steps}
     finish(out, {"settings": settings, "balance": [asdict(row) for row in found]})
@@ -153,9 +168,8 @@ def orders(
                     f"{row.data}, seed {row.seed}, {row.way}: test {100 * row.test:.2f} %, "
                     f"{row.per_second:.0f} samples a second"
                 )
-    table = Table("data", "way", "test, %", "ridge, %", "in the stream, %")
-    for title in ("behind, mean", "most", "samples a second"):
-        table.add_column(title)
+    title = "data|way|test, %|ridge, %|in the stream, %|behind, mean|most|samples a second"
+    table = [title.split("|")]
     for name, way in dict.fromkeys((row.data, row.way) for row in found):
         mine = [row for row in found if (row.data, row.way) == (name, way)]
         accuracies = [
@@ -165,7 +179,7 @@ def orders(
         behind = statistics.mean(row.behind for row in mine)
         pace = statistics.mean(row.per_second for row in mine)
         most = max(row.most for row in mine)
-        table.add_row(name, way, *accuracies, f"{behind:.2f}", str(most), f"{pace:.0f}")
+        table.append([name, way, *accuracies, f"{behind:.2f}", str(most), f"{pace:.0f}"])
     _show(table)
     if picture is not None:
         typer.echo(f"written to {draw(found, picture)}")
@@ -210,14 +224,13 @@ def latency(
     found = measure(
         model, samples, factor * speed, deadline=deadline, waiting=waiting, workers=workers
     )
-    table = Table("policy", "p50, ms", "p99, ms", "max, ms", "results", "learned")
-    for title in ("missed", "source late, s"):
-        table.add_column(title)
+    title = "policy|p50, ms|p99, ms|max, ms|results|learned|source late, s|missed"
+    table = [title.split("|")]
     for row in found:
         times = (f"{ms:.1f}" for ms in (row.p50, row.p99, row.max))
         missed = ", ".join(f"{count} {cause}" for cause, count in sorted(row.missed.items()))
-        counts = str(row.results), str(row.learned), missed
-        table.add_row(row.policy, *times, *counts, f"{row.late:.1f}")
+        counts = str(row.results), str(row.learned), f"{row.late:.1f}"
+        table.append([row.policy, *times, *counts, missed])
     _show(table)
     settings = {
         "source": source,
@@ -230,5 +243,8 @@ def latency(
     finish(out, {"settings": settings, "latency": [asdict(row) for row in found]})
 
 
-def _show(table: Table) -> None:
-    Console().print(table)
+def _show(table: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
