@@ -2,50 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import platform
 import statistics
-from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
 
+from streamhebb.benchmark.record import Out as _Out
+from streamhebb.benchmark.record import finish as _finish
+from streamhebb.benchmark.schedule.commands import app as schedule
+
 app = typer.Typer(
     help="Measure: one command for each figure in the documentation.", no_args_is_help=True
 )
-
-_Out = Annotated[Path | None, typer.Option(help="Also write the result as JSON to this file.")]
-
-
-def machine() -> dict[str, Any]:
-    """Where and with what this is measured."""
-    return {
-        "processor": _processor(),
-        "system": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": version("numpy"),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def _finish(out: Path | None, result: dict[str, Any]) -> None:
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(machine() | result, indent=2) + "\n", "utf-8")
-        typer.echo(f"written to {out}")
+app.add_typer(schedule, name="schedule")
 
 
 @app.command()

@@ -129,10 +129,10 @@ def run(name: str, seed: int, n_out: int = 2000, limit: int | None = None) -> Si
     size = own.square().mean().sqrt() + 1e-12  # Adam's step is of one size; so are all features
     sets = (own.div_(size), labels), (held_out.div_(size), test[1])
     result = linear_probe(None, *sets, epochs=20, dropout=0.0, schedule="full", seed=seed)
-    return Side(name, seed, result.test_accuracy, _ridge(*sets), turned, seconds)
+    return Side(name, seed, result.test_accuracy, ridge(*sets), turned, seconds)
 
 
-def _ridge(train: tuple[Tensor, list[Any]], test: tuple[Tensor, list[Any]]) -> float:
+def ridge(train: tuple[Tensor, list[Any]], test: tuple[Tensor, list[Any]]) -> float:
     """Test accuracy of ridge regression on one-hot targets, a ridge of 0.001 for each sample."""
     x, mean = train[0], train[0].mean(0)
     targets = nn.functional.one_hot(torch.tensor(train[1]), 10).float() - 0.1

@@ -1,0 +1,1 @@
+"""What schedulers gain and cost, each a command: ``streamhebb bench schedule NAME``."""

@@ -1,0 +1,250 @@
+"""``streamhebb bench schedule``: what schedulers gain and cost."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from streamhebb.benchmark.record import Out, finish
+from streamhebb.parts import require, require_choice
+
+app = typer.Typer(help="What schedulers gain and cost.", no_args_is_help=True)
+
+
+@app.callback()
+def _one_thread() -> None:
+    """What schedulers gain and cost."""
+    torch.set_num_threads(1)
+
+
+Picture = Annotated[Path | None, typer.Option(help="Also draw the result to this PNG file.")]
+Workers = Annotated[int, typer.Option(help="Threads that work at the same time.")]
+Rounds = Annotated[int, typer.Option(help="Turns each side takes.")]
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+@app.command()
+def speed(
+    batches: Annotated[str, typer.Option(help="Samples a step, e.g. 10,1")] = "10,1",
+    busy: Annotated[
+        int, typer.Option(help="Measure also beside so many processes that keep a core busy.")
+    ] = 0,
+    rounds: Rounds = 9,
+    steps: Annotated[int, typer.Option(help="Timed steps of a turn at batch 10 or more.")] = 10,
+    depth: Annotated[int | None, typer.Option(help="Steps in flight.")] = None,
+    workers: Workers = 2,
+    picture: Picture = None,
+    out: Out = None,
+) -> None:
+    """The published CIFAR-10 net: one thread, OpenMP and layers in threads, taking turns."""
+    from streamhebb.benchmark.schedule.speed import compare, draw
+
+    for name, value in (("rounds", rounds), ("steps", steps), ("workers", workers)):
+        require("bench schedule speed", name, value, at_least=1, whole=True)
+    require("bench schedule speed", "busy", busy, at_least=0, whole=True)
+    found = []
+    for batch in _numbers(batches):
+        require("bench schedule speed", "batches", batch, at_least=1, whole=True)
+        turn = steps * (4 if batch < 10 else 1)  # short steps, longer turns
+        found += compare(batch, busy=busy, rounds=rounds, steps=turn, depth=depth, workers=workers)
+    table = [
+        [
+            "batch",
+            "busy beside it",
+            "way",
+            "threads",
+            "ms a step",
+            "times as fast",
+            "worst, best",
+            "same bits",
+        ]
+    ]
+    for row in found:
+        times, spread = f"{row.times:.2f}", f"{row.lowest:.2f}, {row.highest:.2f}"
+        cells = row.batch, row.busy, row.way, row.threads, f"{row.ms:.1f}", times, spread
+        table.append([*map(str, cells), "yes" if row.same_bits else "no"])
+    _show(table)
+    if picture is not None:
+        typer.echo(f"written to {draw(found, picture)}")
+    settings = {"rounds": rounds, "steps": steps, "depth": depth, "workers": workers}
+    finish(out, {"settings": settings, "speed": [asdict(row) for row in found]})
+
+
+@app.command()
+def overhead(
+    rounds: Rounds = 15,
+    frames: Annotated[int, typer.Option(help="Frames, or samples of the net, of a turn.")] = 1000,
+    out: Out = None,
+) -> None:
+    """Microseconds a task of schedulers over tasks, and over layers, that do nothing."""
+    from streamhebb.benchmark.schedule.overhead import of_nets, of_plans
+    from streamhebb.benchmark.schedule.untraced import untraced
+
+    for name, value in (("rounds", rounds), ("frames", frames)):
+        require("bench schedule overhead", name, value, at_least=1, whole=True)
+    found = [*of_plans(rounds, frames), *of_nets(rounds, frames)]
+    table = [["what", "way", "in flight", "traced", "µs a task", "µs a sample besides"]]
+    for row in found:
+        besides = f"{row.per_frame:.1f}" if row.what == "net" else ""
+        traced = "yes" if row.traced else ""
+        table.append([row.what, row.way, str(row.in_flight), traced, f"{row.us:.2f}", besides])
+    _show(table)
+    off = untraced(rounds, 40 * frames)
+    typer.echo(
+        f"tracing off costs a task {off.serial:.0f} ns in Serial; in Threads {off.check:.0f} ns, "
+        f"and {off.clock:.0f} ns if two looks at the clock are counted that it takes anyway"
+    )
+    result = {"overhead": [asdict(row) for row in found], "untraced": asdict(off)}
+    finish(out, {"settings": {"rounds": rounds, "frames": frames}} | result)
+
+
+@app.command()
+def balance(
+    widths: Annotated[str, typer.Option(help="Neurons a layer, e.g. 900,1500")] = "900,1500",
+    batch: Annotated[int, typer.Option(help="Samples a step.")] = 32,
+    rounds: Rounds = 9,
+    steps: Annotated[int, typer.Option(help="Timed steps of a turn.")] = 60,
+    workers: Workers = 2,
+    out: Out = None,
+) -> None:
+    """Three layers that weigh the same: how near to the bound layers in threads come."""
+    from streamhebb.benchmark.schedule.balance import compare
+
+    for name, value in (("batch", batch), ("rounds", rounds), ("steps", steps)):
+        require("bench schedule balance", name, value, at_least=1, whole=True)
+    found = []
+    for width in _numbers(widths):
+        require("bench schedule balance", "widths", width, at_least=1, whole=True)
+        found += compare(width, batch=batch, workers=workers, rounds=rounds, steps=steps)
+    title = "neurons|pieces|shared|layers, ms|1 thread, ms|bound, ms|took, ms|times as fast|of the bound"
+    table = [[*title.split("|"), "same bits"]]
+    for row in found:
+        layers = " ".join(f"{ms:.2f}" for ms in row.layers)
+        times = f"{row.serial:.2f}", f"{row.bound:.2f}", f"{row.ms:.2f}", f"{row.times:.2f}"
+        cells = row.width, row.pieces, "yes" if row.shared else "no", layers, *times
+        same = "yes" if row.same_bits else "no"
+        table.append([*map(str, cells), f"{100 * row.reached:.0f} %", same])
+    _show(table)
+    settings = {"batch": batch, "rounds": rounds, "steps": steps}
+    finish(out, {"settings": settings, "balance": [asdict(row) for row in found]})
+
+
+@app.command()
+def orders(
+    data: Annotated[str, typer.Option(help="Data sets, e.g. mnist,cifar10")] = "mnist,cifar10",
+    seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2")] = "0,1,2",
+    samples: Annotated[int, typer.Option(help="Samples of the stream.")] = 2000,
+    tested: Annotated[int, typer.Option(help="Test images.")] = 2000,
+    only: Annotated[str, typer.Option(help="Ways beside 'in order', separated by ;")] = "",
+    picture: Picture = None,
+    out: Out = None,
+) -> None:
+    """What orders that do not keep step cost in accuracy, on MNIST and CIFAR-10."""
+    from streamhebb.benchmark.schedule.orders import WAYS, Cost, compare, draw
+    from streamhebb.benchmark.schedule.small import NETS, load
+
+    names = [name.strip() for name in only.split(";") if name.strip()]
+    for name in names:
+        require_choice("bench schedule orders", "only", name, tuple(way.name for way in WAYS))
+    chosen = [way for way in WAYS if way is WAYS[0] or way.name in names or not names]
+    for name in data.split(","):
+        require_choice("bench schedule orders", "data", name, tuple(NETS))
+    found: list[Cost] = []
+    for seed in _numbers(seeds):
+        for name in data.split(","):
+            for row in compare(load(name, seed, samples, tested), seed, chosen):
+                found.append(row)
+                typer.echo(
+                    f"{row.data}, seed {row.seed}, {row.way}: test {100 * row.test:.2f} %, "
+                    f"{row.per_second:.0f} samples a second"
+                )
+    title = "data|way|test, %|ridge, %|in the stream, %|behind, mean|most|samples a second"
+    table = [title.split("|")]
+    for name, way in dict.fromkeys((row.data, row.way) for row in found):
+        mine = [row for row in found if (row.data, row.way) == (name, way)]
+        accuracies = [
+            _spread([100 * getattr(row, measure) for row in mine])
+            for measure in ("test", "ridge", "prequential")
+        ]
+        behind = statistics.mean(row.behind for row in mine)
+        pace = statistics.mean(row.per_second for row in mine)
+        most = max(row.most for row in mine)
+        table.append([name, way, *accuracies, f"{behind:.2f}", str(most), f"{pace:.0f}"])
+    _show(table)
+    if picture is not None:
+        typer.echo(f"written to {draw(found, picture)}")
+    settings = {"samples": samples, "tested": tested}
+    finish(out, {"settings": settings, "orders": [asdict(row) for row in found]})
+
+
+def _spread(values: Sequence[float]) -> str:
+    if len(values) < 2:
+        return f"{values[0]:.2f}"
+    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
+
+
+@app.command()
+def latency(
+    source: Annotated[str, typer.Option(help="A data set.")] = "mnist",
+    net: Annotated[str | None, typer.Option(help="A net; by default the source's own.")] = None,
+    factor: Annotated[float, typer.Option(help="Pace, in speeds of learning.")] = 1.5,
+    seconds: Annotated[float, typer.Option(help="Of stream, for each policy.")] = 10.0,
+    deadline: Annotated[float, typer.Option(help="Milliseconds, for skip_learning.")] = 50.0,
+    waiting: Annotated[int, typer.Option(help="Samples that may wait before the net.")] = 2,
+    workers: Workers = 2,
+    warmup: Annotated[int, typer.Option(help="Samples that tell the speed of learning.")] = 300,
+    out: Out = None,
+) -> None:
+    """Samples that come faster than the net learns: what each policy makes of them."""
+    from streamhebb import spec
+    from streamhebb.benchmark.schedule.latency import learning_speed, measure
+    from streamhebb.sources import open_source
+
+    for name, value in (("factor", factor), ("seconds", seconds), ("deadline", deadline)):
+        require("bench schedule latency", name, value, above=0)
+    require("bench schedule latency", "warmup", warmup, at_least=1, whole=True)
+    opened = open_source(source, limit=warmup)
+    name = spec.default_net(source) if net is None else net
+    model = spec.build(name, input_shape=opened.shape, classes=opened.classes, seed=0)
+    speed = learning_speed(model, list(opened), workers)
+    count = max(2, math.ceil(factor * speed * seconds))
+    epochs = math.ceil(count / len(open_source(source)))  # type: ignore[arg-type]
+    samples = list(open_source(source, limit=count, epochs=epochs))
+    typer.echo(f"{name} learns from {speed:.0f} samples a second; {factor * speed:.0f} come")
+    found = measure(
+        model, samples, factor * speed, deadline=deadline, waiting=waiting, workers=workers
+    )
+    title = "policy|p50, ms|p99, ms|max, ms|results|learned|source late, s|missed"
+    table = [title.split("|")]
+    for row in found:
+        times = (f"{ms:.1f}" for ms in (row.p50, row.p99, row.max))
+        missed = ", ".join(f"{count} {cause}" for cause, count in sorted(row.missed.items()))
+        counts = str(row.results), str(row.learned), f"{row.late:.1f}"
+        table.append([row.policy, *times, *counts, missed])
+    _show(table)
+    settings = {
+        "source": source,
+        "net": name,
+        "learning_speed": speed,
+        "factor": factor,
+        "waiting": waiting,
+        "workers": workers,
+    }
+    finish(out, {"settings": settings, "latency": [asdict(row) for row in found]})
+
+
+def _show(table: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
