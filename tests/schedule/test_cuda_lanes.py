@@ -453,6 +453,7 @@ def test_a_trace_has_the_devices_own_times(seed: int) -> None:
             assert at[t, f"task {p}"].end > at[t, f"task {p}"].start
             if p:
                 assert at[t, f"task {p}"].start >= at[t, f"task {p - 1}"].end
+    assert max(e.end for e in trace.events) - trace.events[0].start <= device.ticks * 1e-6
     one_lane = sorted((e.start, e.end) for e in trace.events if e.lane == 0)
     assert all(a[1] <= b[0] for a, b in itertools.pairwise(one_lane))
 
