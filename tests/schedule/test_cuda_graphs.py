@@ -16,7 +16,15 @@ from streamhebb.schedule import CudaGraphs, Serial, Task, make_plan
 from streamhebb.schedule.task import QUIET
 from streamhebb.schedule.trace import Trace
 from tests.schedule.fake_device import DeviceError, FakeDevice
-from tests.schedule.test_cuda_lanes import chain, failing_at, frames_of, make_net, odd, run_toy
+from tests.schedule.test_cuda_lanes import (
+    chain,
+    failing_at,
+    frames_of,
+    half_done,
+    make_net,
+    odd,
+    run_toy,
+)
 from tests.schedule.toys import ToyFrame, ToyNet, draw_plan_shape, inputs
 
 FRAMES = 9
@@ -317,6 +325,26 @@ def test_an_error_by_hand_stops_everything_until_it_is_cleared() -> None:
     graphs.join()
     assert [t for t, p in net.log if p == 2] == [0, 1, 2, 3, 6, 7, 8]
     assert all(frame.values[2].any() for frame in frames)
+
+
+@pytest.mark.parametrize("per", ["task", "wavefront"])
+def test_a_frame_that_failed_lives_until_what_was_enqueued_of_it_has_ended(per: Any) -> None:
+    for seed in range(20):
+        device = FakeDevice(seed)
+        net = ToyNet(device, chain(0, 1, 2))
+        plan = half_done(net, 2, 2, by_hand=True)
+        graphs = CudaGraphs(per=per, slots=2, warm_up=1, device=device)
+        with pytest.raises(ValueError, match="half done"):
+            for t, x in enumerate(inputs(3)):
+                graphs.submit(plan, ToyFrame(net, t, x))
+        graphs.clear()
+        assert len(net.log) == 9  # all of it has ended, so the buffers may be used again
+        frames = [ToyFrame(net, t, x) for t, x in enumerate(inputs(6)) if t > 2]
+        for frame in frames:
+            graphs.submit(plan, frame)
+        graphs.join()
+        assert len(net.log) == 18
+        assert all(frame.values[2].any() for frame in frames)
 
 
 def test_an_error_in_a_wavefront_is_that_of_its_frame_and_the_later_ones() -> None:

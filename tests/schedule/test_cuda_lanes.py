@@ -275,6 +275,17 @@ def test_nothing_is_kept_alive_after_join(seed: int) -> None:
     pending[0].wait(2)
 
 
+def test_frames_that_have_ended_are_let_go_by_the_next_submit() -> None:
+    device = FakeDevice(None)
+    net = ToyNet(device, chain(0, 1))
+    lanes = CudaLanes(depth=9, device=device)
+    frames = [ToyFrame(net, t, x) for t, x in enumerate(inputs(3))]
+    watched = [weakref.ref(frame) for frame in frames]
+    while frames:
+        lanes.submit(net.plan, frames.pop(0))
+    assert [ref() is None for ref in watched] == [True, True, False]
+
+
 def test_a_frame_that_the_caller_drops_lives_until_its_last_task_has_run() -> None:
     for seed in range(20):
         device = FakeDevice(seed)
@@ -315,6 +326,35 @@ def failing_at(net: ToyNet, number: int, position: int) -> Any:
     tasks = list(net.plan)
     old = tasks[position]
     tasks[position] = Task(old.name, old.lane, old.after, fail, old.past)
+    return make_plan(tasks)
+
+
+def test_a_frame_that_failed_lives_until_what_was_enqueued_of_it_has_ended() -> None:
+    for seed in range(20):
+        device = FakeDevice(seed)
+        net = ToyNet(device, chain(0, 1, 2))
+        plan = half_done(net, 1, 2)
+        lanes = CudaLanes(device=device)
+        lanes.submit(plan, ToyFrame(net, 0))
+        with pytest.raises(ValueError, match="half done"):
+            lanes.submit(plan, ToyFrame(net, 1))
+        lanes.clear()
+        lanes.submit(plan, ToyFrame(net, 2)).wait()  # the device would have failed by now
+        assert len(net.log) == 9
+
+
+def half_done(net: ToyNet, number: int, position: int, by_hand: bool = False) -> Any:
+    """The net's plan, in which one task fails after it has enqueued its work."""
+
+    def fail(frame: ToyFrame) -> object:
+        net.plan[position].run(frame)
+        if frame.number == number:
+            raise ValueError("half done")
+        return None
+
+    tasks = list(net.plan)
+    old = tasks[position]
+    tasks[position] = Task(old.name, old.lane, old.after, fail, old.past, by_hand=by_hand)
     return make_plan(tasks)
 
 
@@ -413,6 +453,7 @@ def test_a_trace_has_the_devices_own_times(seed: int) -> None:
             assert at[t, f"task {p}"].end > at[t, f"task {p}"].start
             if p:
                 assert at[t, f"task {p}"].start >= at[t, f"task {p - 1}"].end
+    assert max(e.end for e in trace.events) - trace.events[0].start <= device.ticks * 1e-6
     one_lane = sorted((e.start, e.end) for e in trace.events if e.lane == 0)
     assert all(a[1] <= b[0] for a, b in itertools.pairwise(one_lane))
 
