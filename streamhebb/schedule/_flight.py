@@ -133,7 +133,7 @@ class Book:
             shape = flight.shape
             flight.ended[position] = 1
             flight.left -= 1
-            line = self._lines[shape.plan[position].lane]
+            line = self._lines.get(shape.plan[position].lane)  # None: all is forgotten
             while line and line[0][0].ended[line[0][1]]:
                 line.popleft()
             for follower in shape.wakes[position]:
