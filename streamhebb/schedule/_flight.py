@@ -170,6 +170,17 @@ class Book:
             flight.lost = True
             del self.flights[flight.number]
 
+    def withdraw(self, number: int) -> None:
+        """Take back the frame submitted last, of which nothing has been handed out yet.
+
+        Args:
+            number: its number; there may be no such frame, or half of it.
+        """
+        self.drop_from(number)
+        for line in self._lines.values():
+            while line and line[-1][0].number >= number:
+                line.pop()[0].lost = True  # so no edge that leads to it makes it ready
+
     def forget(self) -> None:
         """Drop whatever is left: nobody waits for anything any more."""
         self.drop_from(-1)

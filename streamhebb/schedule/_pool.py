@@ -75,10 +75,10 @@ class Pool:
             number = self._book.submitted
             try:
                 flight = self._book.submit(plan, frame)
-            except BaseException as error:  # Ctrl-C, say: half a frame in the book would never end
-                self._give_up(error, number)
+                self._nudge()
+            except BaseException:  # Ctrl-C, say: half a frame in the book would never end
+                self._book.withdraw(number)
                 raise
-            self._nudge()
         return flight
 
     def wait(self, flight: Flight, position: int | None) -> None:
