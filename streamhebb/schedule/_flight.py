@@ -133,7 +133,7 @@ class Book:
             shape = flight.shape
             flight.ended[position] = 1
             flight.left -= 1
-            line = self._lines[shape.plan[position].lane]
+            line = self._lines.get(shape.plan[position].lane)  # None: all is forgotten
             while line and line[0][0].ended[line[0][1]]:
                 line.popleft()
             for follower in shape.wakes[position]:
@@ -169,6 +169,17 @@ class Book:
         for flight in [f for n, f in self.flights.items() if n >= number]:
             flight.lost = True
             del self.flights[flight.number]
+
+    def withdraw(self, number: int) -> None:
+        """Take back the frame submitted last, of which nothing has been handed out yet.
+
+        Args:
+            number: its number; there may be no such frame, or half of it.
+        """
+        self.drop_from(number)
+        for line in self._lines.values():
+            while line and line[-1][0].number >= number:
+                line.pop()[0].lost = True  # so no edge that leads to it makes it ready
 
     def forget(self) -> None:
         """Drop whatever is left: nobody waits for anything any more."""

@@ -1,8 +1,16 @@
-"""The worker threads of `Threads`, and what they share under one lock."""
+"""The worker threads of `Threads`, and what they share under one lock.
+
+Two things may cut in anywhere. A signal (Ctrl-C) may raise between any two steps of the main
+thread: so nothing there waits with the lock held, and what is half done is undone. A collection of
+garbage may close a scheduler in the middle of any thread: so the lock can be taken twice, and
+nobody is waited for then.
+"""
 
 from __future__ import annotations
 
+import atexit
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
@@ -47,11 +55,9 @@ class Pool:
         self._threads: list[threading.Thread] = []
         self._book = Book()
         self._shared: deque[_Shared] = deque()
-        lock = threading.Lock()
-        self._lock = lock
-        self._work = threading.Condition(lock)  # workers wait here
-        self._ended = threading.Condition(lock)  # everyone who waits for something to end
-        self._joining = 0
+        self._lock = threading.RLock()
+        self._work = threading.Condition(self._lock)  # workers wait here
+        self._bells: list[threading.Lock] = []  # held; let go of when something has ended
         self._idle = 0
         self._soon = 0  # workers in a short task, who will look for the next one at once
         self._running = 0
@@ -69,87 +75,128 @@ class Pool:
             number = self._book.submitted
             try:
                 flight = self._book.submit(plan, frame)
-            except BaseException as error:  # Ctrl-C, say: half a frame in the book would never end
-                self._give_up(error, number)
+                self._nudge()
+            except BaseException:  # Ctrl-C, say: half a frame in the book would never end
+                self._book.withdraw(number)
                 raise
-            if self._idle and not self._soon:
-                self._work.notify()
         return flight
 
     def wait(self, flight: Flight, position: int | None) -> None:
         """Wait for one task, or the whole plan, of a frame."""
-        with self._lock:
-            flight.watched.append(position)
+        while True:
+            with self._lock:
+                if flight.has(position):
+                    return
+                if flight.lost or self._over():
+                    raise self.error or ConfigError(
+                        "the scheduler was closed before the frame's end"
+                    )
+                self._nudge()
+                flight.watched.append(position)
+                bell = self._bell()
             try:
-                while not (flight.has(position) or flight.lost or self._over()):
-                    self._ended.wait()
+                bell.acquire()
             finally:
-                flight.watched.remove(position)
-            if not flight.has(position):
-                raise self.error or ConfigError("the scheduler was closed before the frame's end")
+                with self._lock:
+                    flight.watched.remove(position)
 
     def join(self) -> None:
         """Wait for all frames."""
+        self._settle()
         with self._lock:
-            self._settle()
             if self.error is not None:
                 raise self.error
 
     def clear(self) -> None:
         """Forget an error."""
+        self._settle()
         with self._lock:
-            self._settle()
             if self.error is not None:
                 self._book.forget()
                 self.error = None
 
-    def close(self) -> None:
-        """End the threads; never raises."""
+    def let_go(self) -> None:
+        """Tell the threads to end, without waiting for them."""
         with self._lock:
             self._closing = True
             self._work.notify_all()
+            self._ring()
+
+    def close(self) -> None:
+        """End the threads; never raises."""
+        self.let_go()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
         with self._lock:
             self._book.forget()
-            self._ended.notify_all()
+            self._ring()
 
     def _settle(self) -> None:
-        """Wait, lock held, until nothing is left to do."""
-        self._joining += 1
-        try:
-            while (self._book.flights or self._running) and not self._over():
-                self._ended.wait()
-        finally:
-            self._joining -= 1
+        """Wait until nothing is left to do."""
+        while True:
+            with self._lock:
+                if self._over() or not (self._book.flights or self._running):
+                    return
+                self._nudge()
+                bell = self._bell()
+            bell.acquire()
 
     def _over(self) -> bool:
         return self._closing and not self._running
+
+    def _bell(self) -> threading.Lock:
+        """Return what can be acquired once something has ended; the pool's lock is held now."""
+        bell = threading.Lock()
+        bell.acquire()
+        self._bells.append(bell)
+        return bell
+
+    def _ring(self) -> None:
+        bells, self._bells = self._bells, []
+        for bell in bells:
+            bell.release()
+
+    def _nudge(self) -> None:
+        """Wake a worker for what is ready, unless one will look soon."""
+        if self._book and self._idle and not self._soon:
+            self._work.notify()
 
     def _give_up(self, error: BaseException, number: int) -> None:
         """Keep the error of the first frame that failed; those before it still end."""
         if self.error is None or number < self._error_at:
             self.error, self._error_at = error, number
             self._book.drop_from(number)
-        self._ended.notify_all()
+        self._ring()
 
     def _start(self) -> None:
         threads = torch.get_num_threads()
         ready = threading.Barrier(self._workers + 1)
-        for number in range(self._workers):
-            name = f"worker {number}"
-            thread = threading.Thread(target=self._live, args=(ready,), name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
-        ready.wait()
-        torch.set_num_threads(threads)  # workers have set theirs, which new threads would inherit
+        names = [f"worker {number}" for number in range(self._workers)]
+        started = [
+            threading.Thread(target=self._live, args=(ready,), name=name, daemon=True)
+            for name in names
+        ]
+        try:
+            for thread in started:
+                thread.start()
+            ready.wait()
+            self._threads = started
+        except BaseException:  # Ctrl-C, or no more threads to be had: the next frame tries again
+            ready.abort()
+            raise
+        finally:
+            torch.set_num_threads(threads)  # workers set theirs, which new threads would inherit
+        _started.add(self)
 
     # -- in the workers ------------------------------------------------------------------------
 
     def _live(self, ready: threading.Barrier) -> None:
         torch.set_num_threads(1)
-        ready.wait()
+        try:
+            ready.wait()
+        except threading.BrokenBarrierError:
+            return
         try:
             with torch.no_grad():  # grad mode belongs to a thread
                 Worker(self).run()
@@ -157,6 +204,16 @@ class Pool:
             with self._lock:
                 self._give_up(error, -1)
             raise
+
+
+_started: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """No thread may be in the middle of a kernel when the interpreter is taken down."""
+    for pool in list(_started):
+        pool.close()
 
 
 class Worker:
@@ -215,9 +272,9 @@ class Worker:
             pool._give_up(error, flight.number)
             return
         pool._book.end(flight, position, answer is QUIET)
-        if pool._book.news or ((pool._joining or pool._closing) and not pool._running):
+        if pool._book.news or not (pool._running or (pool._book.flights and not pool._closing)):
             pool._book.news = False
-            pool._ended.notify_all()
+            pool._ring()
 
     # -- pieces --------------------------------------------------------------------------------
 
@@ -232,15 +289,18 @@ class Worker:
             if pool._idle:
                 pool._work.notify(min(count - 1, pool._idle))
             self._help(shared, own=True)
-            if shared.left:
-                while shared.left:
-                    pool._ended.wait()
+            while shared.left:
+                bell = pool._bell()
+                pool._lock.release()
+                bell.acquire()
+                pool._lock.acquire()
         if shared.error is not None:
             raise shared.error
 
     def _help(self, shared: _Shared, own: bool = False) -> None:
         """Do pieces until none is left to take; the lock is held before and after."""
-        pool = self.pool
+        pool, at = self.pool, self._at
+        self._at = shared.flight, shared.position  # a piece may be cut again
         while shared.next < shared.count:
             number = shared.next
             shared.next += 1
@@ -261,5 +321,6 @@ class Worker:
                     task.name, task.lane, shared.flight.number, self.name, start, end, True
                 )
             shared.left -= 1
+        self._at = at
         if not own and not shared.left:
-            pool._ended.notify_all()
+            pool._ring()

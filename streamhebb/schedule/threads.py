@@ -50,7 +50,8 @@ class Threads:
         self.workers = workers
         self._pool = Pool(workers, trace)
         # The threads know the pool only, so a scheduler that nobody holds any more is closed.
-        self._closing = weakref.finalize(self, Pool.close, self._pool)
+        self._closing = weakref.finalize(self, Pool.let_go, self._pool)
+        self._closing.atexit = False  # the pool sees to that, and waits for its threads
 
     @property
     def trace(self) -> Trace | None:
@@ -83,6 +84,7 @@ class Threads:
     def close(self) -> None:
         """Let running tasks end, drop the others, and end the threads."""
         self._closing()
+        self._pool.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Threads, (self.workers,)
