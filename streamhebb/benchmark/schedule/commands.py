@@ -13,6 +13,7 @@ import torch
 import typer
 
 from streamhebb.benchmark.record import Out, finish
+from streamhebb.errors import ConfigError
 from streamhebb.parts import require, require_choice
 
 app = typer.Typer(help="What schedulers gain and cost.", no_args_is_help=True)
@@ -29,8 +30,16 @@ Workers = Annotated[int, typer.Option(help="Threads that work at the same time."
 Rounds = Annotated[int, typer.Option(help="Turns each side takes.")]
 
 
-def _numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+def _numbers(name: str, text: str, at_least: int = 1) -> list[int]:
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(
+            f"bench schedule: {name}={text!r} is not allowed; give whole numbers, as in 0,1,2"
+        ) from None
+    for number in found:
+        require("bench schedule", name, number, at_least=at_least, whole=True)
+    return found
 
 
 @app.command()
@@ -53,8 +62,7 @@ def speed(
         require("bench schedule speed", name, value, at_least=1, whole=True)
     require("bench schedule speed", "busy", busy, at_least=0, whole=True)
     found = []
-    for batch in _numbers(batches):
-        require("bench schedule speed", "batches", batch, at_least=1, whole=True)
+    for batch in _numbers("batches", batches):
         turn = steps * (4 if batch < 10 else 1)  # short steps, longer turns
         found += compare(batch, busy=busy, rounds=rounds, steps=turn, depth=depth, workers=workers)
     table = [
@@ -123,11 +131,10 @@ def balance(
     for name, value in (("batch", batch), ("rounds", rounds), ("steps", steps)):
         require("bench schedule balance", name, value, at_least=1, whole=True)
     found = []
-    for width in _numbers(widths):
-        require("bench schedule balance", "widths", width, at_least=1, whole=True)
+    for width in _numbers("widths", widths):
         found += compare(width, batch=batch, workers=workers, rounds=rounds, steps=steps)
-    title = "neurons|pieces|shared|layers, ms|1 thread, ms|bound, ms|took, ms|times as fast|of the bound"
-    table = [[*title.split("|"), "same bits"]]
+    title = "neurons|pieces|shared|layers, ms|1 thread, ms|bound, ms|took, ms|times as fast"
+    table = [[*title.split("|"), "of the bound", "same bits"]]
     for row in found:
         layers = " ".join(f"{ms:.2f}" for ms in row.layers)
         times = f"{row.serial:.2f}", f"{row.bound:.2f}", f"{row.ms:.2f}", f"{row.times:.2f}"
@@ -143,8 +150,8 @@ def balance(
 def orders(
     data: Annotated[str, typer.Option(help="Data sets, e.g. mnist,cifar10")] = "mnist,cifar10",
     seeds: Annotated[str, typer.Option(help="Seeds, e.g. 0,1,2")] = "0,1,2",
-    samples: Annotated[int, typer.Option(help="Samples of the stream.")] = 2000,
-    tested: Annotated[int, typer.Option(help="Test images.")] = 2000,
+    samples: Annotated[int, typer.Option(help="Samples of the stream.")] = 1500,
+    tested: Annotated[int, typer.Option(help="Test images.")] = 1000,
     only: Annotated[str, typer.Option(help="Ways beside 'in order', separated by ;")] = "",
     picture: Picture = None,
     out: Out = None,
@@ -160,7 +167,7 @@ def orders(
     for name in data.split(","):
         require_choice("bench schedule orders", "data", name, tuple(NETS))
     found: list[Cost] = []
-    for seed in _numbers(seeds):
+    for seed in _numbers("seeds", seeds, 0):
         for name in data.split(","):
             for row in compare(load(name, seed, samples, tested), seed, chosen):
                 found.append(row)

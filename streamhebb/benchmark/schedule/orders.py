@@ -152,7 +152,7 @@ def _worth(net: StreamNet, data: Data) -> float:
     held_out = net.features(data.test)
     size = own.square().mean().sqrt() + 1e-12
     labels = [sample.target for sample in data.stream]
-    return ridge((own / size, labels), (held_out / size, data.wanted))
+    return ridge((own / size, labels), (held_out / size, data.wanted), each=0.01)
 
 
 def _mean(staleness: dict[str, dict[int, int]]) -> float:
