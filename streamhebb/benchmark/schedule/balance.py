@@ -69,6 +69,7 @@ class WithoutHelp:
 
     def __init__(self, inner: Scheduler) -> None:
         self.inner = inner
+        self.trace: Trace | None = None
         self._plans: dict[int, tuple[Plan, Plan]] = {}
 
     def submit(self, plan: Plan, frame: Frame) -> Pending:

@@ -7,7 +7,7 @@ One thread, no chance: the same samples give the same weights on every machine o
 from __future__ import annotations
 
 from streamhebb.errors import ConfigError
-from streamhebb.schedule import QUIET, Frame, Plan
+from streamhebb.schedule import QUIET, Frame, Plan, Trace
 from streamhebb.schedule._flight import Book, Flight
 
 
@@ -31,6 +31,7 @@ class Late:
     """
 
     def __init__(self) -> None:
+        self.trace: Trace | None = None  # not told: times would mean nothing here
         self._book = Book()
         self._held: list[tuple[int, int, Flight]] = []
         self._error: BaseException | None = None
