@@ -198,8 +198,11 @@ def draw(found: Sequence[Cost], path: Path) -> Path:
 
     ways = list(dict.fromkeys(row.way for row in found))
     sets = list(dict.fromkeys(row.data for row in found))
-    note = "Test accuracy of ridge regression on the features, a dot for each seed."
-    figure = new_figure(3.2 * len(sets) + 2, 1.2 + 0.28 * len(ways), "Layers out of step", note)
+    note = (
+        "Test accuracy of ridge regression on the features, a dot for each seed.\n"
+        f"The line is the mean of: {ways[0]}."
+    )
+    figure = new_figure(3.2 * len(sets) + 2, 1.4 + 0.28 * len(ways), "Layers out of step", note)
     grid = figure.subplots(1, len(sets), sharey=True, squeeze=False)
     for axes, name in zip(grid[0], sets, strict=True):
         rows = [row for row in found if row.data == name]

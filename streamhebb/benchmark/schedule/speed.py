@@ -199,7 +199,7 @@ def draw(found: Sequence[Speed], path: Path) -> Path:
         axes.bar(at, heights, 0.36, color=colour, label=way)
         axes.errorbar(at, heights, spread, fmt="none", ecolor=MUTED, elinewidth=1, capsize=3)
     axes.axhline(1, color=MUTED, linewidth=0.8)
-    names = [f"batch {b}\n{f'{n} busy beside it' if n else 'quiet'}" for b, n in groups]
+    names = [f"batch {b}\n{f'{n} busy beside it' if n else 'alone'}" for b, n in groups]
     axes.set_xticks(range(len(groups)), names)
     axes.set_ylabel("times as fast as one thread")
     tidy(axes)
