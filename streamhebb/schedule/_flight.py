@@ -78,11 +78,32 @@ class Book:
         if not plan:
             return flight
         self.flights[flight.number] = flight
-        asks, lines, waiting = shape.asks, self._lines, flight.waiting
-        for position, task in enumerate(plan):
-            line = lines.get(task.lane)
+        if shape.strict:
+            self._line_up_strictly(flight)
+        else:
+            self._line_up(flight)
+        for position in shape.starts:
+            if not flight.waiting[position]:
+                heappush(self._ready, (flight.number, position, flight))
+        return flight
+
+    def _line_up_strictly(self, flight: Flight) -> None:
+        """Let lanes wait for what stands last in them; the frame's own edges do the rest."""
+        shape, lines = flight.shape, self._lines
+        for position, past in shape.asks.items():
+            for other, place in self._unfinished(past[0][0], 0):
+                other.then.setdefault(place, []).append((flight, position))
+                flight.waiting[position] += 1
+        for position, lane in shape.closing.items():
+            line = lines.get(lane)
             if line is None:
-                line = lines[task.lane] = deque()
+                line = lines[lane] = deque()
+            line.append((flight, position))
+
+    def _line_up(self, flight: Flight) -> None:
+        """Let each task wait for what its past names, earlier tasks of the same frame included."""
+        asks, lines = flight.shape.asks, self._lines
+        for position, task in enumerate(flight.shape.plan):
             past = asks.get(position)
             if past is not None:
                 if (task.lane, 0) not in past:
@@ -90,12 +111,11 @@ class Book:
                 for lane, lag in past:
                     for other, place in self._unfinished(lane, lag):
                         other.then.setdefault(place, []).append((flight, position))
-                        waiting[position] += 1
+                        flight.waiting[position] += 1
+            line = lines.get(task.lane)
+            if line is None:
+                line = lines[task.lane] = deque()
             line.append((flight, position))
-        for position, count in enumerate(waiting):
-            if not count:
-                heappush(self._ready, (flight.number, position, flight))
-        return flight
 
     def _unfinished(self, lane: int, lag: int) -> Iterator[tuple[Flight, int]]:
         """What must end in a lane before something that allows so much lag may start."""
@@ -106,9 +126,10 @@ class Book:
             if not line[-1][0].ended[line[-1][1]]:
                 yield line[-1]  # which itself waits for all before it
             return
-        for number in range(len(line) - lag):
-            other, place = line[number]
-            if not other.ended[place]:
+        for number, (other, place) in enumerate(line):
+            # A strict frame stands in line with its last task only, so no lag is counted on it.
+            counts = number < len(line) - lag or other.shape.strict
+            if counts and not other.ended[place]:
                 yield other, place
 
     def take(self, which: int = 0) -> tuple[Flight, int] | None:
@@ -128,35 +149,44 @@ class Book:
 
     def end(self, flight: Flight, position: int, quiet: bool = False) -> None:
         """Note that a task has ended, and what may start now."""
-        ended = [(flight, position, quiet)]
-        for flight, position, quiet in ended:  # grows: what nobody woke ends when its turn comes
-            shape = flight.shape
-            flight.ended[position] = 1
-            flight.left -= 1
+        cascade = self._end(flight, position, quiet)
+        if cascade:
+            for item in cascade:  # grows: what nobody woke ends when its turn comes
+                cascade += self._end(*item, True)
+
+    def _end(self, flight: Flight, position: int, quiet: bool) -> list[tuple[Flight, int]]:
+        """Note that one task has ended; return those that end with it, for nobody woke them."""
+        shape, waiting, asleep = flight.shape, flight.waiting, []
+        flight.ended[position] = 1
+        flight.left -= 1
+        if not shape.strict or position in shape.closing:
             line = self._lines.get(shape.plan[position].lane)  # None: all is forgotten
             while line and line[0][0].ended[line[0][1]]:
                 line.popleft()
-            for follower in shape.wakes[position]:
-                if quiet:
-                    flight.asleep.add(follower)
-                if self._falls_asleep(flight, follower):
-                    ended.append((flight, follower, True))
-            for follower in shape.frees[position]:
-                if self._falls_asleep(flight, follower):
-                    ended.append((flight, follower, True))
-            if position in flight.then:
-                for other, follower in flight.then.pop(position):
-                    if self._falls_asleep(other, follower):
-                        ended.append((other, follower, True))
-            if not flight.left:
-                self.flights.pop(flight.number, None)
-            if flight.watched and any(flight.has(watched) for watched in flight.watched):
-                self.news = True
+        for follower in shape.wakes[position]:
+            if quiet:
+                flight.asleep.add(follower)
+            waiting[follower] -= 1
+            if not waiting[follower] and self._falls_asleep(flight, follower):
+                asleep.append((flight, follower))
+        for follower in shape.frees[position]:
+            waiting[follower] -= 1
+            if not waiting[follower] and self._falls_asleep(flight, follower):
+                asleep.append((flight, follower))
+        if position in flight.then:
+            for other, follower in flight.then.pop(position):
+                other.waiting[follower] -= 1
+                if not other.waiting[follower] and self._falls_asleep(other, follower):
+                    asleep.append((other, follower))
+        if not flight.left:
+            self.flights.pop(flight.number, None)
+        if flight.watched and not self.news:
+            self.news = any(flight.has(watched) for watched in flight.watched)
+        return asleep
 
     def _falls_asleep(self, flight: Flight, position: int) -> bool:
-        """Count an edge less; a task without edges left is ready, unless nobody woke it."""
-        flight.waiting[position] -= 1
-        if flight.waiting[position] or flight.lost:
+        """A task without edges left is ready, unless nobody woke it."""
+        if flight.lost:
             return False
         if position in flight.asleep and not flight.shape.plan[position].always:
             return True

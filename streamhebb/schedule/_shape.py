@@ -18,10 +18,15 @@ class Shape:
         wakes: for each task, those that wait for it by ``after``.
         frees: for each task, those that wait for it only because it stands before them in a lane.
         asks: tasks that wait for lanes where earlier frames may have something unfinished.
+        strict: whether every task waits for its own lane and no other, without a lag.
+        starts: tasks that wait for nothing of their own frame.
+        closing: the task that stands last in each lane; whoever waits for it waits for the lane.
         seconds: running estimate of what each task takes.
     """
 
-    __slots__ = ("asks", "frees", "plan", "seconds", "waiting", "wakes")
+    __slots__ = (
+        "asks", "closing", "frees", "plan", "seconds", "starts", "strict", "waiting", "wakes",
+    )  # fmt: skip
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -46,6 +51,9 @@ class Shape:
                 self.frees[last[task.lane]].append(position)
                 self.waiting[position] += 1
             last[task.lane] = position
+        self.strict = all(task.past is None for task in plan)
+        self.starts = [position for position, count in enumerate(self.waiting) if not count]
+        self.closing = {position: lane for lane, position in last.items()}
 
 
 class Shapes:
