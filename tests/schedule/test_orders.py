@@ -5,88 +5,27 @@ from __future__ import annotations
 import copy
 import itertools
 import random
-from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 import streamhebb as sh
+from streamhebb.errors import DivergedError
 from streamhebb.frames import Frame, Mode
-from streamhebb.schedule import Plan, Task, make_plan
+from streamhebb.schedule import Plan, Scheduler, Serial, Shuffled, Task, Threads, Trace, make_plan
+from tests.schedule.random_nets import (
+    differences,
+    draw_net,
+    draw_stream,
+    hold_up,
+    learned,
+    said,
+)
 
-
-class OnItsWay:
-    def __init__(self, scheduler: RandomOrder, frame: Any) -> None:
-        self.scheduler = scheduler
-        self.frame = frame
-
-    def done(self, position: int | None = None) -> bool:
-        return all(frame is not self.frame for _, frame, _, _ in self.scheduler.pending)
-
-    def wait(self, position: int | None = None) -> None:
-        while not self.done():
-            self.scheduler._run_one()
-
-
-class RandomOrder:
-    """Runs one ready task at a time, any of them; later frames may overtake earlier ones.
-
-    Keeps the two promises of ``streamhebb.schedule.task`` and nothing else.
-
-    Args:
-        seed: of the order.
-        flight: frames that may be unfinished when a new one is accepted; 0 drains each frame.
-    """
-
-    def __init__(self, seed: int, flight: int = 0) -> None:
-        self.random = random.Random(seed)
-        self.flight = flight
-        self.pending: list[tuple[Plan, Any, set[int], set[int]]] = []  # plan, frame, done, left
-        self.log: list[tuple[int, int]] = []  # (frame number, position), in the order they ran
-        self.numbers: dict[int, int] = {}
-
-    def submit(self, plan: Plan, frame: Any) -> OnItsWay:
-        self.numbers[id(frame)] = len(self.numbers)
-        self.pending.append((plan, frame, set(), set(range(len(plan)))))
-        for _ in range(self.random.randrange(len(plan) + 1)):  # some work now, some later
-            self._run_one()
-        while len(self.pending) > self.flight:
-            self._run_one()
-        return OnItsWay(self, frame)
-
-    def clear(self) -> None:
-        self.pending.clear()
-
-    def join(self) -> None:
-        while self.pending:
-            self._run_one()
-
-    def close(self) -> None:
-        self.join()
-
-    def ready(self) -> list[tuple[int, int]]:
-        found, busy = [], set()
-        for row, (plan, _, done, left) in enumerate(self.pending):
-            for position in sorted(left):
-                lane = plan[position].lane
-                if lane not in busy and done.issuperset(plan[position].after):
-                    found.append((row, position))
-                busy.add(lane)  # whatever is later in this lane waits for this task
-        return found
-
-    def _run_one(self) -> None:
-        choices = self.ready()
-        if not choices:
-            return
-        row, position = self.random.choice(choices)
-        plan, frame, done, left = self.pending[row]
-        plan[position].run(frame)
-        self.log.append((self.numbers[id(frame)], position))
-        done.add(position)
-        left.discard(position)
-        if not left:
-            del self.pending[row]
+# -- one net, many orders ------------------------------------------------------------------------
 
 
 def plan_of(net: sh.StreamNet) -> Plan:
@@ -125,19 +64,25 @@ def serial(stream: list[tuple[Tensor, int]]) -> sh.StreamNet:
     return net
 
 
-def learned(net: sh.StreamNet) -> dict[str, Tensor]:
+def buffers(net: sh.StreamNet) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in net.named_buffers()}
 
 
 def assert_same(net: sh.StreamNet, reference: sh.StreamNet) -> None:
-    left, right = learned(net), learned(reference)
-    assert left.keys() == right.keys()
-    different = [name for name in left if not torch.equal(left[name], right[name])]
-    assert not different
+    assert differences(buffers(net), buffers(reference)) == []
+
+
+def in_flight(net: sh.StreamNet, x: Tensor, label: int) -> Frame:
+    return Frame(x[None], len(net.layers), [label], [1.0] * len(net.layers))
+
+
+def order_of(scheduler: Shuffled) -> list[tuple[int, str]]:
+    assert scheduler.trace is not None
+    return [(event.frame, event.name) for event in scheduler.trace.events]
 
 
 def test_the_net_learns_at_all(serial: sh.StreamNet) -> None:
-    fresh, taught = learned(make_net()), learned(serial)
+    fresh, taught = buffers(make_net()), buffers(serial)
     same = [name for name in fresh if torch.equal(fresh[name], taught[name])]
     assert same == []
 
@@ -147,7 +92,7 @@ def test_any_order_within_a_step_gives_the_same_bits(
     seed: int, serial: sh.StreamNet, stream: list[tuple[Tensor, int]]
 ) -> None:
     net = make_net()
-    net.scheduler = RandomOrder(seed)
+    net.scheduler = Shuffled(seed)
     for x, label in stream:
         net.step(x, label)
     assert_same(net, serial)
@@ -159,46 +104,43 @@ def test_any_order_across_samples_gives_the_same_bits(
 ) -> None:
     net = make_net()
     plan = plan_of(net)
-    scheduler = RandomOrder(seed, flight=1 + seed % 7)
-    frames = [
-        Frame(x[None], len(net.layers), [label], [1.0] * len(net.layers)) for x, label in stream
-    ]
+    scheduler = Shuffled(seed, flight=1 + seed % 7, trace=Trace())
     with torch.no_grad():
-        for frame in frames:
-            scheduler.submit(plan, frame)
+        for x, label in stream:
+            scheduler.submit(plan, in_flight(net, x, label))
         scheduler.join()
-    assert sorted(scheduler.log) == [(t, p) for t in range(40) for p in range(len(plan))]
-    assert scheduler.log != sorted(scheduler.log), "the order was no other than the serial one"
+    order, names = order_of(scheduler), [task.name for task in plan]
+    in_turn = [(t, name) for t in range(40) for name in names]
+    assert sorted(order) == sorted(in_turn)
+    assert order != in_turn, "the order was no other than the serial one"
     assert_same(net, serial)
 
 
 def test_samples_do_overtake_each_other() -> None:
     """The scheduler of this test is worth its name: a sample starts before the last has ended."""
-    net, scheduler = make_net(), RandomOrder(3, flight=4)
-    frames = [
-        Frame(torch.rand(1, 2, 8, 8), len(net.layers), [0], [1.0] * len(net.layers))
-        for _ in range(10)
-    ]
+    net, scheduler = make_net(), Shuffled(3, flight=4, trace=Trace())
     with torch.no_grad():
-        for frame in frames:
-            scheduler.submit(plan_of(net), frame)
+        for _ in range(10):
+            scheduler.submit(plan_of(net), in_flight(net, torch.rand(2, 8, 8), 0))
         scheduler.join()
-    numbers = [number for number, _ in scheduler.log]
+    numbers = [number for number, _ in order_of(scheduler)]
     assert any(later < earlier for earlier, later in itertools.pairwise(numbers))
 
 
+@pytest.mark.parametrize("loose", ["lanes", "lags"])
 def test_an_illegal_order_would_be_noticed(
-    serial: sh.StreamNet, stream: list[tuple[Tensor, int]]
+    loose: str, serial: sh.StreamNet, stream: list[tuple[Tensor, int]]
 ) -> None:
-    """Without the promise about lanes the weights do differ, so the tests above can fail."""
-    net, scheduler = make_net(), RandomOrder(0, flight=3)
-    lanes = iter(range(1000))
-    loose = make_plan([Task(t.name, next(lanes), t.after, t.run) for t in plan_of(net)])
+    """Without the promise about lanes the weights do differ, so the tests here can fail."""
+    net, scheduler, lanes = make_net(), Shuffled(0, flight=3), iter(range(1000))
+    if loose == "lanes":
+        tasks = [Task(t.name, next(lanes), t.after, t.run) for t in plan_of(net)]
+    else:
+        tasks = [Task(t.name, t.lane, t.after, t.run, ((t.lane, 1),)) for t in plan_of(net)]
+    plan = make_plan(tasks)
     with torch.no_grad():
         for x, label in stream:
-            scheduler.submit(
-                loose, Frame(x[None], len(net.layers), [label], [1.0] * len(net.layers))
-            )
+            scheduler.submit(plan, in_flight(net, x, label))
         scheduler.join()
     with pytest.raises(AssertionError):
         assert_same(net, serial)
@@ -208,6 +150,108 @@ def test_a_copy_of_a_net_has_plans_of_its_own(stream: list[tuple[Tensor, int]]) 
     net = make_net()
     net.step(*stream[0])
     twin = copy.deepcopy(net)
-    before = learned(net)
+    before = buffers(net)
     twin.step(*stream[1])
-    assert all(torch.equal(before[name], value) for name, value in learned(net).items())
+    assert all(torch.equal(before[name], value) for name, value in buffers(net).items())
+
+
+# -- many nets, many orders ----------------------------------------------------------------------
+
+
+class Told:
+    """A net drawn at random, and what became of a stream with ``step``, one sample by one."""
+
+    def __init__(self, seed: int, count: int, wake: bool | None = None) -> None:
+        self.make = draw_net(seed, wake)
+        net = self.make()
+        assert net.input_shape is not None
+        self.stream = draw_stream(seed, net.input_shape, count)
+        self.results = [said(net.step(s.x, s.target, activity=True)) for s in self.stream]
+        self.end = learned(net)
+
+    def check(self, scheduler: Scheduler, depth: int, delays: int | None = None) -> Trace:
+        """Run the stream with a scheduler; compare every bit."""
+        net = self.make()
+        net.scheduler, scheduler.trace = scheduler, Trace()
+        if delays is not None:
+            hold_up(net, delays)
+        with net:
+            results = [said(r) for r in net.run(self.stream, depth=depth, activity=True)]
+        assert len(results) == len(self.results)
+        for number, (mine, theirs) in enumerate(zip(results, self.results, strict=True)):
+            assert differences(mine, theirs) == [], f"result {number}"
+        assert differences(learned(net), self.end) == []
+        return scheduler.trace
+
+
+def tell(seed: int, count: int, wake: bool | None = None) -> Told:
+    """The next net from that seed on whose weights stay finite."""
+    for again in itertools.count():
+        try:
+            return Told(seed + 1_000_003 * again, count, wake)
+        except DivergedError:
+            continue
+    raise AssertionError
+
+
+def check_orders(seed: int, orders: int, count: int = 3) -> int:
+    """Hold one random net against so many random orders; return how many were overtaking."""
+    told, overtaking = tell(seed, count), 0
+    for order in range(orders):
+        chance = random.Random(seed + order)
+        flight, depth = chance.randrange(6), chance.randint(1, 8)
+        trace = told.check(Shuffled(order, flight), depth)
+        numbers = [event.frame for event in trace.events]
+        overtaking += numbers != sorted(numbers)
+    return overtaking
+
+
+def check_threads(seed: int, count: int = 5) -> None:
+    """Hold one random net against threads whose tasks are held up at random."""
+    told, chance = tell(seed, count), random.Random(seed)
+    for workers in (1, 2, 3):
+        told.check(Threads(workers), depth=chance.randint(1, 8), delays=seed + workers)
+
+
+def test_random_nets_in_random_orders() -> None:
+    overtaking = sum(check_orders(seed, orders=20) for seed in range(100))
+    assert overtaking > 500, "most orders were that of the samples"
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 2**31))
+def test_random_nets_in_random_orders_searched(seed: int) -> None:
+    check_orders(seed, orders=6)
+
+
+def test_random_nets_in_threads_that_are_held_up() -> None:
+    for seed in range(45):
+        check_threads(seed)
+
+
+@pytest.mark.parametrize("wake", [True, False])
+def test_a_long_stream_in_threads_that_are_held_up(wake: bool) -> None:
+    for seed in range(2):
+        told = tell(seed + 77, 60, wake)
+        assert any(result["passed"] for result in told.results) == wake
+        told.check(Threads(2), depth=8, delays=seed)
+        told.check(Shuffled(seed, 7), depth=8)
+
+
+def test_serial_runs_are_steps() -> None:
+    for seed in range(20):
+        tell(seed, 5).check(Serial(), depth=1 + seed % 8)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_many_more_random_nets_in_random_orders() -> None:
+    for seed in range(1000, 1500):
+        check_orders(seed, orders=30)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_many_more_random_nets_in_threads_that_are_held_up() -> None:
+    for seed in range(1000, 1500):
+        check_threads(seed)
