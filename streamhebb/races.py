@@ -302,7 +302,9 @@ class Stage:
         seen = frame.seen[self.span.start : self.span.stop] if self.span else frame.told
         own = {id(x) for module in self._modules for x in module._buffers.values()}
         out.kept[self.name] = [
-            (x, version(x)) for x in tensors(seen) if not own & {id(x), id(x._base)}
+            (x, version(x))
+            for x in tensors(seen)
+            if id(x if x._base is None else x._base) not in own
         ]
 
     def _check_kept(self, frame: Passing, out: Outputs, verb: str) -> None:
