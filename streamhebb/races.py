@@ -50,6 +50,9 @@ _OTHERS = "Leave alone what others read: compute out of place, or write to a cop
 
 Run: TypeAlias = Callable[[Any], object]
 
+UNCHECKED = (0, 0)
+"""``born`` of a frame that stands for others, such as the recording of a device: not checked."""
+
 _ticks = itertools.count(1)  # when frames began and tasks ended, in all nets; next() is atomic
 
 
@@ -160,6 +163,8 @@ class Stage:
         run, alone, first = task.run, task.past is None, self.span.start
 
         def checked(frame: Passing) -> object:
+            if frame.born == UNCHECKED:
+                return self._unchecked(run, frame)
             out = _outputs_of(frame)
             if out[first] is None and not (task.always and out.quiet):
                 raise RaceError(
@@ -176,7 +181,7 @@ class Stage:
                     self._keep(frame, out)
                 if alone:
                     with self._lock:
-                        self._compare(frame, "while it responded", _PURE)
+                        self._compare(frame, look(self._modules), "while it responded", _PURE)
                 open_, known = opens and answer is not QUIET, True
                 out.quiet = out.quiet or answer is QUIET
             finally:
@@ -190,6 +195,8 @@ class Stage:
         run, alone, verb = task.run, task.past is None, task.name.partition(" ")[0]
 
         def checked(frame: Passing) -> object:
+            if frame.born == UNCHECKED:
+                return self._unchecked(run, frame)
             out, known = _outputs_of(frame), False
             self._begin(frame, verb, alone)
             try:
@@ -206,6 +213,15 @@ class Stage:
 
         return checked
 
+    def _unchecked(self, run: Run, frame: Passing) -> object:
+        with self._lock:
+            self._known = None
+        try:
+            return run(frame)
+        finally:
+            with self._lock:
+                self._known = None
+
     # -- whose turn ----------------------------------------------------------------------------
 
     def _begin(self, frame: Passing, verb: str, alone: bool) -> None:
@@ -219,9 +235,11 @@ class Stage:
             self._check_turn(frame, verb)
             # Began when nobody was here, so that others were free to write before.
             fresh = verb == "respond" and turn > self._ended
+            found = look(self._modules)
             if not fresh:
-                self._compare(frame, f"since {self._last} was here (turn {self._turn})", _SOMEBODY)
-            self._known = None if self._overlapping else look(self._modules)
+                when = f"since {self._last} was here (turn {self._turn})"
+                self._compare(frame, found, when, _SOMEBODY)
+            self._known = None if self._overlapping else found
             self._inside, self._turn, self._last = verb, turn, f"sample {frame.number}"
 
     def _end(self, alone: bool, open_: bool, known: bool) -> None:
@@ -253,13 +271,11 @@ class Stage:
 
     # -- versions ------------------------------------------------------------------------------
 
-    def _compare(self, frame: Passing, when: str, cure: str) -> None:
+    def _compare(self, frame: Passing, found: Versions, when: str, cure: str) -> None:
         """Raise if buffers are not as they should be."""
-        if self._known is None:
-            return
-        found = difference(self._known, look(self._modules))
-        if found is not None:
-            number, name, what = found
+        wrong = None if self._known is None else difference(self._known, found)
+        if wrong is not None:
+            number, name, what = wrong
             raise RaceError(
                 f"{self._owners[number]}: buffer {name!r} {what}; found for {frame} (turn "
                 f"{frame.born[0]}), changed {when}. {cure}"
@@ -286,7 +302,9 @@ class Stage:
         seen = frame.seen[self.span.start : self.span.stop] if self.span else frame.told
         own = {id(x) for module in self._modules for x in module._buffers.values()}
         out.kept[self.name] = [
-            (x, version(x)) for x in tensors(seen) if not own & {id(x), id(x._base)}
+            (x, version(x))
+            for x in tensors(seen)
+            if id(x if x._base is None else x._base) not in own
         ]
 
     def _check_kept(self, frame: Passing, out: Outputs, verb: str) -> None:

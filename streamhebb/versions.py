@@ -26,7 +26,13 @@ def version(x: Any) -> int:
         >>> version(x), version(view)
         (1, 1)
     """
-    return x._version if isinstance(x, Tensor) and not x.is_inference() else 0
+    if x is None:
+        return 0
+    try:  # asking first whether it counts would take three times as long
+        count: int = x._version
+    except (AttributeError, RuntimeError):
+        return 0
+    return count
 
 
 def look(modules: Sequence[nn.Module]) -> Versions:
