@@ -86,10 +86,16 @@ class RunSettings(BaseModel):
             ConfigError: naming each entry that is wrong.
         """
         try:
-            return cls.model_validate(data)
+            settings = cls.model_validate(data)
         except ValidationError as error:
             lines = [_line(problem) for problem in error.errors()]
             raise ConfigError(where + "; ".join(lines)) from None
+        if (settings.policy == "skip_learning") != (settings.deadline is not None):
+            raise ConfigError(
+                f"{where}--deadline {settings.deadline} with --policy {settings.policy}: a deadline "
+                f"belongs to skip_learning, and that needs one"
+            )
+        return settings
 
     def but(self, **given: Any) -> Self:
         """The same settings with some replaced; ``None`` replaces nothing."""
