@@ -21,7 +21,7 @@ update of a plastic layer shows in its buffer ``updates``), attributes that are 
 writes while a layer learns, and what a device does after a task has handed work over to it.
 
 Switched off, no check is there; a frame takes a number, which costs 0.3 µs. Switched on, a task
-takes some 10 to 30 µs more, most of it for looking at buffers.
+takes 20 to 30 µs more, most of it for looking at buffers.
 """
 
 from __future__ import annotations

@@ -92,8 +92,8 @@ class RunSettings(BaseModel):
             raise ConfigError(where + "; ".join(lines)) from None
         if (settings.policy == "skip_learning") != (settings.deadline is not None):
             raise ConfigError(
-                f"{where}--deadline {settings.deadline} with --policy {settings.policy}: a deadline "
-                f"belongs to skip_learning, and that needs one"
+                f"{where}--deadline {settings.deadline} with --policy {settings.policy}: a "
+                f"deadline belongs to skip_learning, and that needs one"
             )
         return settings
 
