@@ -58,7 +58,7 @@ def crew(hands: Crew) -> Iterator[None]:
         _here.crew = before
 
 
-def cut(rows: int, work: int, *, least: int = 1 << 24, most: int = 8) -> list[slice]:
+def cut(rows: int, work: int, *, least: int = 1 << 24, most: int = 6) -> list[slice]:
     """Cut rows into nearly equal slices, as many as the work is worth.
 
     Args:
