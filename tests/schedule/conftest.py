@@ -7,6 +7,7 @@ import pytest
 from streamhebb.races import VARIABLE
 
 CHECKED = (
+    "test_the_detector_looks_on",
     "test_any_order_within_a_step_gives_the_same_bits",
     "test_any_order_across_samples_gives_the_same_bits",
     "test_samples_do_overtake_each_other",
