@@ -222,11 +222,10 @@ class Flow:
         net, missed = self.net, dict(missed)
         self.count(missed)
         mode = self._mode(arrived, missed)
-        fed = self._feed is not None
+        # The source may use its memory again while the net still learns from this sample.
+        mine = self._feed is not None
         x = sample.x if self._feed is None else self._feed(sample.x)
-        frame = net.begin(
-            x, sample.target, mode, modulator=self.modulator, copy=self.depth > 1 and not fed
-        )
+        frame = net.begin(x, sample.target, mode, modulator=self.modulator, copy=not mine)
         frame.given, frame.missed = sample, missed
         flying = _Flying(frame, None, 0, arrived)
         if isinstance(frame, Frame):

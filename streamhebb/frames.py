@@ -17,7 +17,7 @@ from streamhebb.clock import Clock, WallClock
 from streamhebb.errors import ConfigError
 from streamhebb.layers import Layer
 from streamhebb.order import InOrder, Order
-from streamhebb.races import Races, born
+from streamhebb.races import UNCHECKED, Races, born
 from streamhebb.readouts import Readout
 from streamhebb.schedule import QUIET, Plan, Task, make_plan
 from streamhebb.values import Sample, StepResult
@@ -106,7 +106,7 @@ class Frame:
     def twin(self) -> Frame:
         """Return a frame of the same kind with an input buffer of its own."""
         twin = Frame(torch.empty_like(self.out[0]), len(self.seen), self.target, self.modulator)
-        twin.mode, twin.settings = self.mode, self.settings
+        twin.mode, twin.settings, twin.born = self.mode, self.settings, UNCHECKED
         return twin
 
     def load(self, frame: Frame) -> None:

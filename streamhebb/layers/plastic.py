@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import torch
@@ -173,7 +174,7 @@ class PlasticLayer(WiredLayer):
             for part, rest in self._rest.items():
                 states.register_carried(self, part, rest)
             self.register_load_state_dict_pre_hook(states.fit_rows)  # type: ignore[no-untyped-call]
-        self._delta: Tensor | None = None
+        self._spare: list[Tensor] = []  # memory for changes, as many as learn at once
         self.reset()
 
     # -- state ---------------------------------------------------------------------------------
@@ -192,13 +193,14 @@ class PlasticLayer(WiredLayer):
         return tuple(f"{part}_{name}" for part, rest in self._rest.items() for name in rest)
 
     def _scratch(self) -> Tensor:
-        delta = self._delta
-        if delta is None or delta.device != self.weight.device or delta.dtype != self.weight.dtype:
-            delta = self._delta = torch.empty_like(self.weight)
-        return delta
+        with suppress(IndexError):  # several may learn at once
+            delta = self._spare.pop()
+            if (delta.device, delta.dtype) == (self.weight.device, self.weight.dtype):
+                return delta
+        return torch.empty_like(self.weight)
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_delta": None}  # scratch memory is never copied
+        return self.__dict__ | {"_spare": []}  # scratch memory is never copied
 
     def reset(self, generator: Generator | None = None) -> None:
         """Draw new weights from ``generator`` (torch's own if ``None``); forget all statistics."""
@@ -308,14 +310,14 @@ class PlasticLayer(WiredLayer):
             updates.append(update)
         return summed(updates), {k: state[k] for k in kept}, {k: state[k] for k in rest}
 
-    def delta(self, seen: Seen, modulator: float | Tensor = 1.0) -> tuple[Tensor, Tensor, State]:
-        """Return the raw change, the postsynaptic factors and the rule's next state.
-
-        The change lies in memory that the next call overwrites.
-        """
+    def delta(
+        self, seen: Seen, modulator: float | Tensor = 1.0, out: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, State]:
+        """Return the raw change (in ``out``, if given), postsynaptic factors, the next state."""
         post = self._post(seen)
         update, kept, carried = self._terms(seen, post, modulator)
-        delta = kernels.accumulate(update, self.weight, self._scratch(), self.wiring)
+        out = torch.empty_like(self.weight) if out is None else out
+        delta = kernels.accumulate(update, self.weight, out, self.wiring)
         return delta, post, kept | carried
 
     def advance(self, seen: Seen) -> None:
@@ -339,7 +341,7 @@ class PlasticLayer(WiredLayer):
         if not self.plasticity:
             self.advance(seen)
             return
-        delta, post, state = self.delta(seen, modulator)
+        delta, post, state = self.delta(seen, modulator, scratch := self._scratch())
         if modulated(self.rule):
             modulator = 1.0  # it has been used
         if self.eligibility is not None:
@@ -361,6 +363,7 @@ class PlasticLayer(WiredLayer):
         states.write(self, "scaling", scaling)
         self._carry_on(seen, state)
         self.updates.add_(1)
+        self._spare.append(scratch)
 
     def _learn_own(
         self, seen: Seen, post: Tensor, rate: Tensor | float, modulator: float | Tensor
