@@ -14,10 +14,11 @@ from torch import Tensor
 from streamhebb.clock import Clock
 from streamhebb.errors import ConfigError
 from streamhebb.feeding import Feed
-from streamhebb.frames import Frame, Mode, Planner
+from streamhebb.frames import Frame, Mode
 from streamhebb.histogram import Histogram
 from streamhebb.order import InOrder, Multirate, Order
 from streamhebb.parts import require
+from streamhebb.planner import Planner
 from streamhebb.schedule import Pending, Scheduler
 from streamhebb.values import Sample, StepResult
 
@@ -278,7 +279,7 @@ class Flow:
         return self._note(self.net.finish(flying.frame, flying.arrived))
 
     def _watch_time(self, frame: Any) -> None:
-        if frame.mode is Mode.LEARN:
+        if frame.ended is not None:
             took = frame.ended - frame.begun
             self._usual = took if not self._usual else 0.9 * self._usual + 0.1 * took
 

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from streamhebb import checkpoint
-from streamhebb.frames import Planner
 from streamhebb.layers import Layer
 from streamhebb.parts import describe
+from streamhebb.planner import Planner
 from streamhebb.readouts import Readout
 from streamhebb.schedule import Scheduler
 from streamhebb.values import Shape
@@ -99,7 +99,8 @@ class Kept(nn.Module):
         self._features = state["features"]
         self.generator.set_state(state["generator"].cpu())
         if self.planner.wake is not None:
-            found = {k.removeprefix("standing "): v for k, v in state.items()}
+            mine = "standing "
+            found = {k.removeprefix(mine): v for k, v in state.items() if k.startswith(mine)}
             self.planner.standing.restore(found)
 
     def save(self, path: str | os.PathLike[str], extra: Any = None) -> None:

@@ -15,10 +15,11 @@ from streamhebb.clock import Clock, WallClock
 from streamhebb.errors import ConfigError, NonFiniteError, RunawayWarning
 from streamhebb.estimator import Estimator
 from streamhebb.flow import Flow, Modulator, Refused
-from streamhebb.frames import Frame, Mode, Planner
+from streamhebb.frames import Frame, Mode
 from streamhebb.kept import Kept
 from streamhebb.layers import Layer
 from streamhebb.parts import require_choice
+from streamhebb.planner import Planner
 from streamhebb.readouts import Readout
 from streamhebb.running import Run
 from streamhebb.schedule import Scheduler

@@ -7,6 +7,8 @@ report the staleness that really happened.
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -172,3 +174,44 @@ class Multirate:
             parts = name.split("+")
             every = max((n for part, n in self._named.items() if part in parts), default=1)
         return number % every == 0 or (self.when_idle and idle)
+
+
+@dataclass
+class Staleness:
+    """How old the weights were that a stage responded with, as it really happened.
+
+    Args:
+        behind: how often a stage responded without so many of the samples before; 0 is in step.
+            Samples that the stage is not to learn from do not count.
+    """
+
+    behind: Counter[int] = field(default_factory=Counter)
+    responded: int = 0  # samples
+    begun: int = 0  # of these, those that are to be learned from
+    known: int = 0  # of these, those that have been learned from
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def respond(self, turn: int, teaches: bool, overtaking: bool) -> None:
+        """Note that a sample begins to pass.
+
+        Args:
+            turn: samples submitted before it.
+            teaches: whether it is to be learned from.
+            overtaking: whether samples may overtake each other here.
+        """
+        with self.lock:
+            ahead = max(0, turn - self.responded) if overtaking and teaches else 0
+            self.behind[self.begun - self.known + ahead] += 1
+            self.responded += 1
+            self.begun += teaches
+
+    def learn(self) -> None:
+        """Note that a sample has been learned from."""
+        with self.lock:
+            self.known += 1
+
+    def clear(self) -> None:
+        """Begin anew."""
+        with self.lock:
+            self.behind.clear()
+            self.responded = self.begun = self.known = 0

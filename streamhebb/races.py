@@ -40,6 +40,7 @@ from streamhebb.schedule import QUIET, Task
 from streamhebb.versions import Outputs, Versions, difference, look, tensors, version
 
 VARIABLE = "STREAMHEBB_RACES"
+READOUT = "readout"  # as a stage
 _SCHEDULER = "The scheduler broke a promise of streamhebb.schedule.task: report it"
 _SOMEBODY = (
     "Somebody wrote to the buffer while a run was under way: change weights between runs, or after "
@@ -110,24 +111,25 @@ class Races:
         ]
         if readout is not None:
             top = range(len(layers), len(layers))
-            homes.append(Stage(top, {"readout": readout}, outputs))
+            homes.append(Stage(top, {READOUT: readout}, outputs))
         self._stages = {stage.name: stage for stage in homes}
 
-    def watched(self, tasks: Sequence[Task]) -> list[Task]:
+    def watched(self, tasks: Sequence[Task], overlapping: bool) -> list[Task]:
         """Return the tasks of a plan, each with its checks.
 
         Args:
-            tasks: named ``"<verb> <stage>"``. The first of a stage responds, the second writes. A
-                task that says what it waits for (``past``) may overlap with others of its stage.
+            tasks: named ``"<verb> <stage>"``. The first of a stage responds, the second writes.
+            overlapping: whether samples may overlap in a stage of layers.
         """
         homes = [task.name.partition(" ")[2] for task in tasks]
         found = []
         for position, (task, home) in enumerate(zip(tasks, homes, strict=True)):
             stage = self._stages[home]
+            alone = not overlapping or home == READOUT
             if home in homes[:position]:
-                run = stage.learning(task)
+                run = stage.learning(task, alone)
             else:
-                run = stage.responding(task, opens=home in homes[position + 1 :])
+                run = stage.responding(task, alone, opens=home in homes[position + 1 :])
             found.append(replace(task, run=run))
         return found
 
@@ -158,9 +160,15 @@ class Stage:
 
     # -- tasks ---------------------------------------------------------------------------------
 
-    def responding(self, task: Task, opens: bool) -> Run:
-        """Return a task that responds, with its checks; ``opens``: the frame comes to learn."""
-        run, alone, first = task.run, task.past is None, self.span.start
+    def responding(self, task: Task, alone: bool, opens: bool) -> Run:
+        """Return a task that responds, with its checks.
+
+        Args:
+            task: without checks.
+            alone: whether nothing else may be in the stage.
+            opens: whether the frame comes to learn.
+        """
+        run, first = task.run, self.span.start
 
         def checked(frame: Passing) -> object:
             if frame.born == UNCHECKED:
@@ -190,9 +198,9 @@ class Stage:
 
         return checked
 
-    def learning(self, task: Task) -> Run:
-        """Return a task that writes, with its checks."""
-        run, alone, verb = task.run, task.past is None, task.name.partition(" ")[0]
+    def learning(self, task: Task, alone: bool) -> Run:
+        """Return a task that writes, with its checks; ``alone``: nothing else may be there."""
+        run, verb = task.run, task.name.partition(" ")[0]
 
         def checked(frame: Passing) -> object:
             if frame.born == UNCHECKED:

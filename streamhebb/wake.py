@@ -56,12 +56,12 @@ class OnChange:
 
     def wakes(self, x: Tensor, before: Tensor | None) -> bool:
         """Whether any number has changed by more than the threshold."""
-        if before is None or before.shape != x.shape:
+        if before is None or before.shape != x.shape or before.dtype != x.dtype:
             return True
         if not self.threshold:
             return not torch.equal(x, before)
         low, high = torch.aminmax(x - before)
-        return max(-float(low), float(high)) > self.threshold
+        return not max(-float(low), float(high)) <= self.threshold  # NaN is news
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,6 @@ class Standing:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what ``state`` gave."""
-        self.passed = list(state["passed"])
+        self.passed = list(state.get("passed", [0] * len(self.inputs)))
         self.inputs = [state.get(f"input {n}") for n in range(len(self.inputs))]
         self.features, self.scores = state.get("features"), state.get("scores")

@@ -149,49 +149,44 @@ class Book:
 
     def end(self, flight: Flight, position: int, quiet: bool = False) -> None:
         """Note that a task has ended, and what may start now."""
-        cascade = self._end(flight, position, quiet)
-        if cascade:
-            for item in cascade:  # grows: what nobody woke ends when its turn comes
-                cascade += self._end(*item, True)
-
-    def _end(self, flight: Flight, position: int, quiet: bool) -> list[tuple[Flight, int]]:
-        """Note that one task has ended; return those that end with it, for nobody woke them."""
-        shape, waiting, asleep = flight.shape, flight.waiting, []
+        # This runs once a task, so it is written for speed: no calls in the usual case.
+        shape, waiting, then = flight.shape, flight.waiting, flight.then
+        asleep: list[tuple[Flight, int]] = []
         flight.ended[position] = 1
         flight.left -= 1
         if not shape.strict or position in shape.closing:
             line = self._lines.get(shape.plan[position].lane)  # None: all is forgotten
             while line and line[0][0].ended[line[0][1]]:
                 line.popleft()
-        for follower in shape.wakes[position]:
-            if quiet:
-                flight.asleep.add(follower)
+        if quiet:
+            flight.asleep.update(shape.wakes[position])
+        for follower in shape.follow[position]:
             waiting[follower] -= 1
-            if not waiting[follower] and self._falls_asleep(flight, follower):
-                asleep.append((flight, follower))
-        for follower in shape.frees[position]:
-            waiting[follower] -= 1
-            if not waiting[follower] and self._falls_asleep(flight, follower):
-                asleep.append((flight, follower))
-        if position in flight.then:
-            for other, follower in flight.then.pop(position):
+            if not waiting[follower]:
+                if flight.asleep or flight.lost:
+                    self._sort_out(flight, follower, asleep)
+                else:
+                    heappush(self._ready, (flight.number, follower, flight))
+        if position in then:
+            for other, follower in then.pop(position):
                 other.waiting[follower] -= 1
-                if not other.waiting[follower] and self._falls_asleep(other, follower):
-                    asleep.append((other, follower))
+                if not other.waiting[follower]:
+                    self._sort_out(other, follower, asleep)
         if not flight.left:
             self.flights.pop(flight.number, None)
         if flight.watched and not self.news:
             self.news = any(flight.has(watched) for watched in flight.watched)
-        return asleep
+        for other, follower in asleep:
+            self.end(other, follower, True)
 
-    def _falls_asleep(self, flight: Flight, position: int) -> bool:
-        """A task without edges left is ready, unless nobody woke it."""
+    def _sort_out(self, flight: Flight, position: int, asleep: list[tuple[Flight, int]]) -> None:
+        """A task that waits for nothing more is ready, unless nobody woke it or it was dropped."""
         if flight.lost:
-            return False
+            return
         if position in flight.asleep and not flight.shape.plan[position].always:
-            return True
-        heappush(self._ready, (flight.number, position, flight))
-        return False
+            asleep.append((flight, position))
+        else:
+            heappush(self._ready, (flight.number, position, flight))
 
     def drop_from(self, number: int) -> None:
         """Give up the frame of that number and all later ones; what runs of them may still end."""

@@ -16,7 +16,7 @@ class Shape:
     Attributes:
         waiting: for each task, how many edges of this frame lead to it.
         wakes: for each task, those that wait for it by ``after``.
-        frees: for each task, those that wait for it only because it stands before them in a lane.
+        follow: for each task, these, and those that only stand after it in its lane.
         asks: tasks that wait for lanes where earlier frames may have something unfinished.
         strict: whether every task waits for its own lane and no other, without a lag.
         starts: tasks that wait for nothing of their own frame.
@@ -25,14 +25,14 @@ class Shape:
     """
 
     __slots__ = (
-        "asks", "closing", "frees", "plan", "seconds", "starts", "strict", "waiting", "wakes",
+        "asks", "closing", "follow", "plan", "seconds", "starts", "strict", "waiting", "wakes",
     )  # fmt: skip
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.waiting = [0] * len(plan)
         self.wakes: list[list[int]] = [[] for _ in plan]
-        self.frees: list[list[int]] = [[] for _ in plan]
+        self.follow: list[list[int]] = [[] for _ in plan]
         self.asks: dict[int, tuple[tuple[int, int], ...]] = {}
         self.seconds = [1.0] * len(plan)  # unknown counts as long
         last: dict[int, int] = {}  # the task that stood last in each lane
@@ -40,6 +40,7 @@ class Shape:
         for position, task in enumerate(plan):
             for other in task.after:
                 self.wakes[other].append(position)
+                self.follow[other].append(position)
                 self.waiting[position] += 1
             if task.past is not None:
                 self.asks[position] = task.past
@@ -48,7 +49,7 @@ class Shape:
             elif task.lane not in last or task.lane in loose:
                 self.asks[position] = task.waits_for
             elif last[task.lane] not in task.after:
-                self.frees[last[task.lane]].append(position)
+                self.follow[last[task.lane]].append(position)
                 self.waiting[position] += 1
             last[task.lane] = position
         self.strict = all(task.past is None for task in plan)

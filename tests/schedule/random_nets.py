@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import streamhebb as sh
-from streamhebb.frames import Step
+from streamhebb.planner import Step
 from streamhebb.schedule import Task
 from streamhebb.values import StepResult
 from streamhebb.wake import OnChange, OnSpike

@@ -13,7 +13,7 @@ def test_edges_of_a_net_of_two_stages():
     shape = Shape(make_plan([respond, learn, above, learn_above]))
     assert shape.waiting == [0, 1, 1, 1]
     assert shape.wakes == [[1, 2], [], [3], []]
-    assert shape.frees == [[], [], [], []]
+    assert shape.follow == shape.wakes
     assert shape.asks == {0: ((0, 0),), 2: ((1, 0),)}
 
 
@@ -21,7 +21,7 @@ def test_a_lane_is_an_edge_where_after_is_none():
     shape = Shape(make_plan([noting(0, 7), noting(1, 7), noting(2, 7, (0,))]))
     assert shape.waiting == [0, 1, 2]
     assert shape.wakes == [[2], [], []]
-    assert shape.frees == [[1], [2], []]
+    assert shape.follow == [[1, 2], [2], []]
     assert shape.asks == {0: ((7, 0),)}
 
 
