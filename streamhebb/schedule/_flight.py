@@ -59,6 +59,7 @@ class Book:
         self.news = False  # something that is waited for has ended; set to False by who tells
         self._ready: list[tuple[int, int, Flight]] = []
         self._lines: dict[int, deque[tuple[Flight, int]]] = {}  # of each lane, what has not ended
+        self._asleep: list[tuple[Flight, int]] = []  # nobody woke them: to be ended
         self._loose: set[int] = set()  # lanes whose tasks do not wait for all of their own past
         self._shapes = Shapes()
 
@@ -94,7 +95,7 @@ class Book:
             for other, place in self._unfinished(past[0][0], 0):
                 other.then.setdefault(place, []).append((flight, position))
                 flight.waiting[position] += 1
-        for position, lane in shape.closing.items():
+        for position, lane in shape.closing:
             line = lines.get(lane)
             if line is None:
                 line = lines[lane] = deque()
@@ -147,15 +148,24 @@ class Book:
             _, position, flight = heappop(self._ready)
         return flight, position
 
-    def end(self, flight: Flight, position: int, quiet: bool = False) -> None:
-        """Note that a task has ended, and what may start now."""
+    def end(
+        self, flight: Flight, position: int, quiet: bool = False, *, alone: bool = True
+    ) -> None:
+        """Note that a task has ended, and what may start now.
+
+        Args:
+            flight: of the frame.
+            position: of the task in its plan.
+            quiet: whether it wakes nobody.
+            alone: whether to end those that nobody woke, too.
+        """
         # This runs once a task, so it is written for speed: no calls in the usual case.
-        shape, waiting, then = flight.shape, flight.waiting, flight.then
-        asleep: list[tuple[Flight, int]] = []
+        shape, waiting = flight.shape, flight.waiting
         flight.ended[position] = 1
         flight.left -= 1
-        if not shape.strict or position in shape.closing:
-            line = self._lines.get(shape.plan[position].lane)  # None: all is forgotten
+        lane = shape.leaves[position]
+        if lane is not None:
+            line = self._lines.get(lane)  # None: all is forgotten
             while line and line[0][0].ended[line[0][1]]:
                 line.popleft()
         if quiet:
@@ -164,27 +174,28 @@ class Book:
             waiting[follower] -= 1
             if not waiting[follower]:
                 if flight.asleep or flight.lost:
-                    self._sort_out(flight, follower, asleep)
+                    self._sort_out(flight, follower)
                 else:
                     heappush(self._ready, (flight.number, follower, flight))
-        if position in then:
-            for other, follower in then.pop(position):
+        if position in flight.then:
+            for other, follower in flight.then.pop(position):
                 other.waiting[follower] -= 1
                 if not other.waiting[follower]:
-                    self._sort_out(other, follower, asleep)
+                    self._sort_out(other, follower)
         if not flight.left:
             self.flights.pop(flight.number, None)
         if flight.watched and not self.news:
             self.news = any(flight.has(watched) for watched in flight.watched)
-        for other, follower in asleep:
-            self.end(other, follower, True)
+        if alone:
+            while self._asleep:
+                self.end(*self._asleep.pop(), True, alone=False)
 
-    def _sort_out(self, flight: Flight, position: int, asleep: list[tuple[Flight, int]]) -> None:
+    def _sort_out(self, flight: Flight, position: int) -> None:
         """A task that waits for nothing more is ready, unless nobody woke it or it was dropped."""
         if flight.lost:
             return
         if position in flight.asleep and not flight.shape.plan[position].always:
-            asleep.append((flight, position))
+            self._asleep.append((flight, position))
         else:
             heappush(self._ready, (flight.number, position, flight))
 

@@ -223,6 +223,7 @@ class Worker:
         self.pool = pool
         self.name = threading.current_thread().name
         self._at: tuple[Flight, int] | None = None  # the task it is in
+        self._acquire, self._release = pool._lock.acquire, pool._lock.release
 
     def run(self) -> None:
         """Work until the pool closes."""
@@ -242,42 +243,51 @@ class Worker:
     def _do(self, flight: Flight, position: int) -> None:
         """Run one task; the lock is held before and after."""
         pool, shape = self.pool, flight.shape
-        task, usual = shape.plan[position], shape.seconds[position]
+        run, usual = shape.runs[position], shape.seconds[position]
         long = usual > WORTH_WAKING
-        if pool._idle and long and pool._book and not pool._soon:
-            pool._work.notify()  # this worker will be away for long
         if not long:
             pool._soon += 1
+        elif pool._idle and pool._book and not pool._soon:
+            pool._work.notify()  # this worker will be away for long
         pool._running += 1
         self._at = (flight, position)
-        error, answer = None, None
+        error = answer = None
         timed = long or pool.trace is not None or not flight.number & 15  # a look now and then
-        pool._lock.release()
+        self._release()
         start = perf_counter() if timed else 0.0
         try:
-            answer = task.run(flight.frame)
+            answer = run(flight.frame)
         except BaseException as caught:  # noqa: BLE001 - handed to whoever waits
             error = caught
-        end = perf_counter() if timed else 0.0
-        pool._lock.acquire()
-        if pool.trace is not None:
-            pool.trace.add(task.name, task.lane, flight.number, self.name, start, end)
         if timed:
-            took = end - start
-            shape.seconds[position] = 0.9 * usual + 0.1 * took if usual < 1 else took
+            end = perf_counter()
+            self._acquire()
+            self._note(flight, position, start, end)
+        else:
+            self._acquire()
         self._at = None
         pool._running -= 1
         if not long:
             pool._soon -= 1
         if error is not None:
-            error.add_note(f"in {task.name!r} of {flight.frame}")
+            error.add_note(f"in {shape.plan[position].name!r} of {flight.frame}")
             flight.lost = True
             pool._give_up(error, flight.number)
             return
-        pool._book.end(flight, position, answer is QUIET)
-        if pool._book.news or not (pool._running or (pool._book.flights and not pool._closing)):
-            pool._book.news = False
+        book = pool._book
+        book.end(flight, position, answer is QUIET)
+        if book.news or not (pool._running or (book.flights and not pool._closing)):
+            book.news = False
             pool._ring()
+
+    def _note(self, flight: Flight, position: int, start: float, end: float) -> None:
+        """Keep how long a task took."""
+        seconds, trace = flight.shape.seconds, self.pool.trace
+        usual, took = seconds[position], end - start
+        seconds[position] = 0.9 * usual + 0.1 * took if usual < 1 else took
+        if trace is not None:
+            task = flight.shape.plan[position]
+            trace.add(task.name, task.lane, flight.number, self.name, start, end)
 
     # -- pieces --------------------------------------------------------------------------------
 

@@ -20,12 +20,16 @@ class Shape:
         asks: tasks that wait for lanes where earlier frames may have something unfinished.
         strict: whether every task waits for its own lane and no other, without a lag.
         starts: tasks that wait for nothing of their own frame.
-        closing: the task that stands last in each lane; whoever waits for it waits for the lane.
+        closing: the task that stands last in each lane, and the lane; whoever waits for that task
+            waits for the lane.
+        leaves: for each task, the lane whose line it stands in, if it does.
+        runs: what each task does.
         seconds: running estimate of what each task takes.
     """
 
     __slots__ = (
-        "asks", "closing", "follow", "plan", "seconds", "starts", "strict", "waiting", "wakes",
+        "asks", "closing", "follow", "leaves", "plan", "runs", "seconds", "starts", "strict",
+        "waiting", "wakes",
     )  # fmt: skip
 
     def __init__(self, plan: Plan) -> None:
@@ -54,7 +58,10 @@ class Shape:
             last[task.lane] = position
         self.strict = all(task.past is None for task in plan)
         self.starts = [position for position, count in enumerate(self.waiting) if not count]
-        self.closing = {position: lane for lane, position in last.items()}
+        self.closing = [(position, lane) for lane, position in last.items()]
+        lanes = dict(self.closing) if self.strict else {p: t.lane for p, t in enumerate(plan)}
+        self.leaves = [lanes.get(position) for position in range(len(plan))]
+        self.runs = [task.run for task in plan]
 
 
 class Shapes:

@@ -101,11 +101,13 @@ def overhead(
     for name, value in (("rounds", rounds), ("frames", frames)):
         require("bench schedule overhead", name, value, at_least=1, whole=True)
     found = [*of_plans(rounds, frames), *of_nets(rounds, frames)]
-    table = [["what", "way", "in flight", "traced", "µs a task", "µs a sample besides"]]
+    title = "what|way|in flight|traced|µs a task|more than bare|µs a sample besides"
+    table = [title.split("|")]
     for row in found:
         besides = f"{row.per_frame:.1f}" if row.what == "net" else ""
         traced = "yes" if row.traced else ""
-        table.append([row.what, row.way, str(row.in_flight), traced, f"{row.us:.2f}", besides])
+        costs = [f"{row.us:.2f}", f"{row.added:.2f}", besides]
+        table.append([row.what, row.way, str(row.in_flight), traced, *costs])
     _show(table)
     off = untraced(rounds, 40 * frames)
     typer.echo(

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from streamhebb.benchmark.schedule.turns import Side, seconds, take_turns, threads
+from streamhebb.frames import Frame as Values
+from streamhebb.frames import Mode
 from streamhebb.layers import Layer
 from streamhebb.net import StreamNet
 from streamhebb.schedule import (
@@ -43,6 +45,7 @@ class Overhead:
         traced: whether every task was noted.
         us: microseconds a task, median over rounds: of a plan, all there is divided by its tasks;
             of a net, what each further task adds.
+        added: microseconds a task more than the same tasks take in a bare loop, median of rounds.
         per_frame: microseconds that a frame costs whatever the number of its tasks; 0 for a plan,
             where it is part of ``us``.
     """
@@ -52,6 +55,7 @@ class Overhead:
     in_flight: int
     traced: bool
     us: float
+    added: float
     per_frame: float = 0.0
 
 
@@ -75,6 +79,10 @@ class Nothing(Layer):
     learns = True
     plastic = True
     sample_ndim = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(()))  # tells the net where it is, as any does
 
     def respond(self, x: Tensor) -> Tensor:
         """Return the input."""
@@ -140,8 +148,15 @@ def of_plans(
             side()  # threads start, plans are looked at
         took = take_turns(sides, range(rounds))
     tasks = frames * len(plan)
-    us = [1e6 * statistics.median(times) / tasks for times in took.values()]
-    return [Overhead("plan", *row, cost) for row, cost in zip(rows, us, strict=True)]
+    us = [[1e6 * each / tasks for each in times] for times in took.values()]
+    return [
+        Overhead("plan", *row, statistics.median(cost), _more(cost, us[0]))
+        for row, cost in zip(rows, us, strict=True)
+    ]
+
+
+def _more(cost: Sequence[float], base: Sequence[float]) -> float:
+    return statistics.median(a - b for a, b in zip(cost, base, strict=True))
 
 
 def _side(scheduler: Scheduler, plan: Plan, frames: int, depth: int) -> Side:
@@ -150,6 +165,8 @@ def _side(scheduler: Scheduler, plan: Plan, frames: int, depth: int) -> Side:
 
 def of_nets(rounds: int = 9, samples: int = 300, layers: Sequence[int] = (2, 10)) -> list[Overhead]:
     """Measure nets of empty layers through ``net.run``; the longer net tells a task's cost.
+
+    Beside it stand the layers alone, and the net's tasks without a scheduler (a bare loop).
 
     Args:
         rounds: turns each side takes.
@@ -168,22 +185,24 @@ def of_nets(rounds: int = 9, samples: int = 300, layers: Sequence[int] = (2, 10)
     with ExitStack() as ends, threads(1):
         for count in layers:
             nothing = [Nothing() for _ in range(count)]
-            sides[f"layers one after the other {count}"] = _loop(nothing, xs)
+            sides[f"bare layers {count}"] = _loop(nothing, xs)
+            sides[f"bare loop {count}"] = _tasks(StreamNet(*nothing), xs)
             for way, make in ways.items():
                 net = StreamNet(*(Nothing() for _ in range(count)), scheduler=make())
                 sides[f"{way} {count}"] = _run(ends.enter_context(net), xs, depth)
         for side in sides.values():
             side()
         took = take_turns(sides, range(rounds))
+    each = {}
+    for way in ("bare layers", "bare loop", *ways):
+        pairs = zip(took[f"{way} {short}"], took[f"{way} {long}"], strict=True)
+        each[way] = [1e6 * (b - a) / samples / (2 * (long - short)) for a, b in pairs]
     found = []
-    for way in ("layers one after the other", *ways):
-        pairs = list(zip(took[f"{way} {short}"], took[f"{way} {long}"], strict=True))
-        tasks = 2 * (long - short)
-        each = [1e6 * (b - a) / samples / tasks for a, b in pairs]
-        us = statistics.median(each)
-        first = statistics.median(1e6 * a / samples for a, _ in pairs) - 2 * short * us
+    for way, costs in each.items():
+        us, added = statistics.median(costs), _more(costs, each["bare loop"])
+        first = 1e6 * statistics.median(took[f"{way} {short}"]) / samples - 2 * short * us
         in_flight = depth if "Threads" in way else 1
-        found.append(Overhead("net", way, in_flight, False, us, first))
+        found.append(Overhead("net", way, in_flight, False, us, added, first))
     return found
 
 
@@ -194,6 +213,18 @@ def _loop(layers: Sequence[Layer], xs: Sequence[Tensor]) -> Side:
             for layer in layers:
                 out, seen = layer.observe(out)
                 layer.learn(seen)
+
+    return lambda: seconds(work)
+
+
+def _tasks(net: StreamNet, xs: Sequence[Tensor]) -> Side:
+    plan, count = net.planner.step(Mode.LEARN).plan, len(net.layers)
+
+    def work() -> None:
+        for x in xs:
+            frame = Values(x[None], count, (), [1.0] * count)
+            for task in plan:
+                task.run(frame)
 
     return lambda: seconds(work)
 

@@ -22,9 +22,10 @@ def test_empty_tasks_through_every_scheduler() -> None:
 def test_a_net_of_layers_that_do_nothing() -> None:
     found = of_nets(rounds=1, samples=5, layers=(1, 3))
     assert [row.way for row in found] == [
-        "layers one after the other", "Serial", "Threads(1)", "Threads(2)",
+        "bare layers", "bare loop", "Serial", "Threads(1)", "Threads(2)",
     ]  # fmt: skip
-    assert [row.in_flight for row in found] == [1, 1, 5, 5]
+    assert [row.in_flight for row in found] == [1, 1, 1, 5, 5]
+    assert [row.added for row in found if row.way == "bare loop"] == [0.0]
 
 
 def test_every_empty_layer_is_a_stage_of_two_tasks() -> None:
