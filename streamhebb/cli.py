@@ -128,7 +128,9 @@ def run(
         int | None, _default("Samples in flight.", "two more than the net has stages")
     ] = None,
     policy: Annotated[str | None, _default(_POLICY, "block")] = None,
-    waiting: Annotated[int | None, _default("Samples that may wait before the net.", "2")] = None,
+    waiting: Annotated[
+        int | None, _default("Samples that may wait before the net.", "2; 64 for skip_learning")
+    ] = None,
     deadline: Annotated[
         float | None, _default("Milliseconds from arrival; for skip_learning.", "none")
     ] = None,

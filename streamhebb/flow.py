@@ -20,6 +20,7 @@ from streamhebb.order import InOrder, Multirate, Order
 from streamhebb.parts import require
 from streamhebb.planner import Planner
 from streamhebb.schedule import Pending, Scheduler
+from streamhebb.sharing import at_work
 from streamhebb.values import Sample, StepResult
 
 Modulator: TypeAlias = float | Tensor | Mapping[str | int, float | Tensor]
@@ -178,6 +179,7 @@ class Flow:
         self.pause = pause
         self.report = Report()
         self.waiting: Callable[[], int] = int  # none
+        self._kept: list[StepResult] = []  # until they are returned: a sample may be refused first
         self._unanswered: deque[_Flying] = deque()
         self._unlearned: deque[_Flying] = deque()
         place, dtype = net.place
@@ -198,17 +200,20 @@ class Flow:
             arrived: when it came, on the net's clock; ``None`` is now.
         """
         arrived = self.net.clock.now() if arrived is None else arrived
-        results = list(self.make_room())
+        self._kept += self.make_room()
         self.send(sample, arrived, {})
-        return results
+        return self._hand_out()
 
     def drain(self) -> list[StepResult]:
         """Wait until all samples in flight are learned from; return their results."""
-        results = []
         while self._unanswered:
-            results.append(self.next_answer())
+            self._kept.append(self.next_answer())
         self.net.scheduler.join()
         self._unlearned.clear()
+        return self._hand_out()
+
+    def _hand_out(self) -> list[StepResult]:
+        results, self._kept = self._kept, []
         return results
 
     @torch.no_grad()
@@ -235,8 +240,8 @@ class Flow:
             frame.activity = wanted if isinstance(wanted, bool) else wanted(net.counts["samples"])
             net.choose_scheduler(frame)
             frame.begun = net.clock.now()
-            plan, answer = net.planner.step(mode, self.order, self._resting(mode))
             try:
+                plan, answer = net.planner.step(mode, self.order, self._resting(mode))
                 pending = net.scheduler.submit(plan, frame)
             except BaseException:
                 net.uncount(frame)
@@ -258,6 +263,7 @@ class Flow:
             while self._unanswered and self._unanswered[0].is_answered():
                 yield self.next_answer()
             while self._unlearned and self._unlearned[0].is_learned():
+                self._unlearned[0].wait(answered=False)  # raises what went wrong meanwhile
                 self._watch_time(self._unlearned.popleft().frame)
             if len(self._unlearned) < self.depth and not self._paused:
                 return
@@ -330,6 +336,8 @@ class Flow:
 
     def close(self) -> None:
         """Let what is in flight be learned from, without asking for results. Never raises."""
+        if at_work():  # collected as garbage in the middle of a task: all goes on without us
+            return
         scheduler = self.net.scheduler
         with contextlib.suppress(Exception):  # has been raised where the results are
             scheduler.join()

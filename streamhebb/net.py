@@ -331,13 +331,15 @@ class StreamNet(Estimator, Scheduled, Kept):
 
     # -- many samples in flight ----------------------------------------------------------------
 
-    def run(self, source: Any, *, policy: str = "block", waiting: int = 2, **wishes: Any) -> Run:
+    def run(
+        self, source: Any, *, policy: str = "block", waiting: int | None = None, **wishes: Any
+    ) -> Run:
         """Let a stream pass with several samples in flight; results come in order.
 
         Args:
             source: as for [`Run`][streamhebb.running.Run], which says what becomes of it.
             policy: what happens when samples come faster than the net learns.
-            waiting: samples that may wait before the net.
+            waiting: samples that may wait before the net; ``None`` is as many as the policy needs.
             wishes: ``depth``, ``deadline``, ``order``, ``learn``, ``modulator`` and ``activity``,
                 as for [`Flow`][streamhebb.flow.Flow].
 

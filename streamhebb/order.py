@@ -182,36 +182,41 @@ class Staleness:
 
     Args:
         behind: how often a stage responded without so many of the samples before; 0 is in step.
-            Samples that the stage is not to learn from do not count.
+            Samples that it left out on purpose count until it learns again; those that no stage
+            is to learn from do not.
     """
 
     behind: Counter[int] = field(default_factory=Counter)
     responded: int = 0  # samples
     begun: int = 0  # of these, those that are to be learned from
     known: int = 0  # of these, those that have been learned from
+    rested: int = 0  # samples left out since then
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def respond(self, turn: int, teaches: bool, overtaking: bool) -> None:
+    def respond(self, turn: int, teaches: bool, rests: bool, overtaking: bool) -> None:
         """Note that a sample begins to pass.
 
         Args:
             turn: samples submitted before it.
-            teaches: whether it is to be learned from.
+            teaches: whether the stage is to learn from it.
+            rests: whether other stages are, and this one is not.
             overtaking: whether samples may overtake each other here.
         """
         with self.lock:
             ahead = max(0, turn - self.responded) if overtaking and teaches else 0
-            self.behind[self.begun - self.known + ahead] += 1
+            self.behind[self.begun - self.known + self.rested + ahead] += 1
             self.responded += 1
             self.begun += teaches
+            self.rested += rests
 
     def learn(self) -> None:
         """Note that a sample has been learned from."""
         with self.lock:
             self.known += 1
+            self.rested = 0
 
     def clear(self) -> None:
         """Begin anew."""
         with self.lock:
             self.behind.clear()
-            self.responded = self.begun = self.known = 0
+            self.responded = self.begun = self.known = self.rested = 0

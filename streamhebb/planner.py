@@ -113,8 +113,13 @@ class Planner:
                 past = ((number, 0), (count + 1 + number, 0))
             note = None
             if ledger is not None:
-                teaches = bool(learners) and own is Mode.LEARN
-                note = functools.partial(ledger.respond, teaches=teaches, overtaking=behind > 0)
+                rests = mode is not own and any(layer.learns for _, layer in part)
+                note = functools.partial(
+                    ledger.respond,
+                    teaches=bool(learners) and own is Mode.LEARN,
+                    rests=rests,
+                    overtaking=behind > 0,
+                )
             respond = self._respond(number, part, learners, gated, note)
             tasks.append(Task(f"respond {name}", lanes[0], before, respond, past))
             before = (len(tasks) - 1,)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import threading
+import weakref
 from collections.abc import AsyncIterator, Generator, Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +20,9 @@ from streamhebb.values import Sample, StepResult
 
 POLICIES = ("block", "drop_oldest", "latest", "skip_learning")
 
+WAITING = {"skip_learning": 64}
+"""Samples that may wait unless said otherwise, where that is not 2: the deadline is the limit."""
+
 
 class Run:
     """A stream passing through a net with several samples in flight; iterate for the results.
@@ -26,9 +31,9 @@ class Run:
     may still be under way. With the default order the weights are those of ``step`` on one sample
     after the other, to the bit, whatever the scheduler.
 
-    Works with ``for``, and with ``async for``, also over an asynchronous source. Leaving the loop,
-    the ``with`` block, or an exception in a layer ends the run: what is in flight is learned from,
-    the source is closed, threads that read it end.
+    Works with ``for``, and with ``async for``, also over an asynchronous source. The end of the
+    source, leaving the loop or the ``with`` block, or an exception in a layer ends the run: what is
+    in flight is learned from, the source is closed, threads that read it end.
 
     A policy says what happens when samples come faster than the net learns:
 
@@ -45,14 +50,18 @@ class Run:
         source: anything [`samples`][streamhebb.sources.base.samples] takes, or an asynchronous
             iterable of the same.
         policy: see above.
-        waiting: samples that may wait before the net, for all policies but ``"block"``.
+        waiting: samples that may wait before the net, for all policies but ``"block"``; ``None``
+            is 2, and 64 for ``"skip_learning"``, where the source waits only beyond that.
 
     Raises:
         ConfigError: for a policy that does not exist, or a deadline without its policy.
     """
 
-    def __init__(self, flow: Flow, source: Any, *, policy: str = "block", waiting: int = 2) -> None:
+    def __init__(
+        self, flow: Flow, source: Any, *, policy: str = "block", waiting: int | None = None
+    ) -> None:
         require_choice("run", "policy", policy, POLICIES)
+        waiting = WAITING.get(policy, 2) if waiting is None else waiting
         require("run", "waiting", waiting, at_least=1, whole=True)
         if (policy == "skip_learning") != (flow.deadline is not None):
             raise ConfigError(
@@ -66,7 +75,8 @@ class Run:
         if policy != "block" or hasattr(source, "__aiter__"):
             self._open_inbox(policy, waiting)
         self._reader: threading.Thread | None = None
-        self._results: Generator[StepResult] | None = None
+        # Whoever loops holds it, so that it is closed when the loop is left.
+        self._results: weakref.ref[Generator[StepResult]] | None = None
         self._closed = False
         self._stopping = False
 
@@ -83,9 +93,20 @@ class Run:
     # -- the loop ------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[StepResult]:
+        if hasattr(self.source, "__aiter__"):
+            raise ConfigError(
+                f"run: the source is asynchronous ({type(self.source).__name__}), and this loop "
+                f"is not; use async for"
+            )
+        return self._loop()
+
+    def _loop(self) -> Iterator[StepResult]:
+        """The one loop over the results, begun or under way; empty once it is over."""
+        results = None if self._results is None else self._results()
         if self._results is None:
-            self._results = self._stream()
-        return self._results
+            results = self._stream()
+            self._results = weakref.ref(results)
+        return iter(()) if results is None else results
 
     def _stream(self) -> Generator[StepResult]:
         arrivals = self._pulled() if self.inbox is None else self._received(self.inbox)
@@ -117,8 +138,10 @@ class Run:
     def _received(self, inbox: Inbox[Sample]) -> Generator[Arrived[Sample] | StepResult]:
         """Answers until there is room, and while no sample waits; samples as they come."""
         if self._reader is None and not hasattr(self.source, "__aiter__"):
-            self._reader = threading.Thread(target=self._read, args=(inbox,), daemon=True)
+            # It must not hold the run, or nobody could let go of that while a source goes on.
+            self._reader = threading.Thread(target=_read, args=(self.source, inbox), daemon=True)
             self._reader.start()
+            _reading.add(self)
         while True:
             yield from self.flow.make_room()
             if self.flow.unanswered and not inbox:
@@ -131,24 +154,13 @@ class Run:
         self.flow.count(inbox.missed)  # after the last sample that got through
         self.report.missed.update(inbox.missed)
 
-    def _read(self, inbox: Inbox[Sample]) -> None:
-        try:
-            with contextlib.closing(samples(self.source)) as found:
-                for sample in found:
-                    if not inbox.put(sample):
-                        return
-        except BaseException as error:  # noqa: BLE001 - raised in the loop that waits for samples
-            inbox.close(error)
-        else:
-            inbox.close()
-
     async def __aiter__(self) -> AsyncIterator[StepResult]:
         # What blocks must not block the event loop, so samples always come through an inbox.
         inbox = self._open_inbox("block", 1) if self.inbox is None else self.inbox
         pump = None
         if hasattr(self.source, "__aiter__"):
             pump = asyncio.ensure_future(self._pump(inbox))
-        results, end = iter(self), object()
+        results, end = self._loop(), object()
         try:
             while True:
                 ask = asyncio.ensure_future(asyncio.to_thread(next, results, end))
@@ -193,6 +205,10 @@ class Run:
         self._closed = True
         if self.inbox is not None:
             self.inbox.close()
+        results = None if self._results is None else self._results()
+        if results is not None:
+            with contextlib.suppress(Exception):  # it may be running: here, or in another thread
+                results.close()
         self.flow.close()
         if self._reader is not None and self._reader is not threading.current_thread():
             self._reader.join(timeout=1.0)  # it ends with the source's next sample at the latest
@@ -206,7 +222,27 @@ class Run:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._results is not None:
-            with contextlib.suppress(ValueError):  # it may be running in another thread
-                self._results.close()
         self.close()
+
+
+_reading: weakref.WeakSet[Run] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """No thread may be in the middle of a source when the interpreter is taken down."""
+    for run in list(_reading):
+        run.close()
+
+
+def _read(source: Any, inbox: Inbox[Sample]) -> None:
+    """Bring what a source gives to an inbox, until either ends."""
+    try:
+        with contextlib.closing(samples(source)) as found:
+            for sample in found:
+                if not inbox.put(sample):
+                    return
+    except BaseException as error:  # noqa: BLE001 - raised in the loop that waits for samples
+        inbox.close(error)
+    else:
+        inbox.close()

@@ -47,6 +47,11 @@ def in_pieces(piece: Callable[[int], None], count: int) -> None:
         crew.share(piece, count)
 
 
+def at_work() -> bool:
+    """Whether this thread is one of a crew, and so must not wait for what the crew is to do."""
+    return getattr(_here, "crew", None) is not None
+
+
 @contextmanager
 def crew(hands: Crew) -> Iterator[None]:
     """While this is open, pieces cut in this thread are offered to ``hands``."""

@@ -38,7 +38,8 @@ class RunSettings(BaseModel):
         depth: samples in flight; ``None`` is two more than the net has stages.
         policy: ``"block"``, ``"drop_oldest"``, ``"latest"`` or ``"skip_learning"``, for samples
             that come faster than the net learns.
-        waiting: samples that may wait before the net, unless the policy is to block.
+        waiting: samples that may wait before the net, unless the policy is to block; ``None`` is 2,
+            and 64 for ``"skip_learning"``.
         deadline: milliseconds, for ``"skip_learning"``.
 
     Example:
@@ -66,7 +67,7 @@ class RunSettings(BaseModel):
     scheduler: str = Field(default="auto", pattern=r"^(auto|serial|threads(:[1-9]\d{0,2})?)$")
     depth: int | None = Field(default=None, ge=1, le=10_000)
     policy: Literal["block", "drop_oldest", "latest", "skip_learning"] = "block"
-    waiting: int = Field(default=2, ge=1, le=10_000)
+    waiting: int | None = Field(default=None, ge=1, le=10_000)
     deadline: float | None = Field(default=None, gt=0)
 
     @classmethod

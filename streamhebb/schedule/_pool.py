@@ -231,10 +231,10 @@ class Worker:
         book, work = pool._book, pool._work
         with sharing.crew(self), pool._lock:
             while not pool._closing:
-                if pool._shared:
-                    self._help(pool._shared[0])
-                elif (found := book.take()) is not None:
+                if (found := book.take()) is not None:
                     self._do(*found)
+                elif pool._shared:  # after tasks of one's own: whoever helps may have to wait
+                    self._help(pool._shared[0])
                 else:
                     pool._idle += 1
                     work.wait()

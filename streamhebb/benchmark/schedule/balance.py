@@ -2,19 +2,22 @@
 
 No order of tasks is faster than the bound: a step takes at least what the largest layer takes, and
 at least an equal share of all work for each worker. What the layers take is measured in the same
-round, in one thread.
+round, in one thread. Two threads share a memory, too: how fast nets are that have nothing to do
+with each other, one in each thread, is measured beside it.
 """
 
 from __future__ import annotations
 
 import copy
 import statistics
+import threading
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from time import perf_counter
 
 import torch
+from torch import Tensor
 
 from streamhebb import sharing
 from streamhebb.benchmark.schedule.speed import same_bits
@@ -36,8 +39,10 @@ class Balance:
         layers: milliseconds of each layer in one thread.
         serial: milliseconds a step in one thread.
         bound: milliseconds a step takes at least.
+        apart: milliseconds a step of as many nets as workers, that do not wait for each other.
         ms: milliseconds a step took.
         reached: bound / time, median over rounds; 1 is the bound.
+        of_apart: the same of ``apart``.
         times: as fast as one thread, median over rounds.
         same_bits: whether the weights are those of one thread, to the bit.
     """
@@ -49,8 +54,10 @@ class Balance:
     layers: tuple[float, ...]
     serial: float
     bound: float
+    apart: float
     ms: float
     reached: float
+    of_apart: float
     times: float
     same_bits: bool
 
@@ -153,8 +160,12 @@ def compare(
             layers.append(tuple(spent))
             return end - start
 
+        others = [copy.deepcopy(plain) for _ in range(workers)]
+        for other in others:
+            other.scheduler = Serial()
         sides: dict[str, Side] = {
             "serial": serial,
+            "apart": lambda: _apart(others, xs),
             "plain": lambda: in_flight(plain, xs, depth),
             "cut": lambda: in_flight(cut, xs, depth),
         }
@@ -175,10 +186,33 @@ def compare(
             usual,
             ms(took["serial"]),
             ms(bounds),
+            ms(took["apart"]),
             ms(took[name]),
             ratio(bounds, took[name]),
+            ratio(took["apart"], took[name]),
             ratio(took["serial"], took[name]),
             same_bits(net, other),
         )
         for name, other in (("plain", plain), ("cut", cut))
     ]
+
+
+def _apart(nets: Sequence[StreamNet], xs: Sequence[Tensor]) -> float:
+    """Seconds for all but the first, shared out among nets with a thread each."""
+    ready = threading.Barrier(len(nets) + 1)
+
+    def learn(net: StreamNet) -> None:
+        torch.set_num_threads(1)
+        net.step(xs[0])
+        ready.wait()
+        for x in xs[1:]:
+            net.step(x)
+
+    working = [threading.Thread(target=learn, args=(net,)) for net in nets]
+    for thread in working:
+        thread.start()
+    ready.wait()
+    start = perf_counter()
+    for thread in working:
+        thread.join()
+    return (perf_counter() - start) / len(nets)

@@ -121,9 +121,9 @@ def overhead(
 @app.command()
 def balance(
     widths: Annotated[str, typer.Option(help="Neurons a layer, e.g. 900,1500")] = "900,1500",
-    batch: Annotated[int, typer.Option(help="Samples a step.")] = 32,
+    batch: Annotated[int, typer.Option(help="Samples a step.")] = 256,
     rounds: Rounds = 9,
-    steps: Annotated[int, typer.Option(help="Timed steps of a turn.")] = 60,
+    steps: Annotated[int, typer.Option(help="Timed steps of a turn.")] = 40,
     workers: Workers = 2,
     out: Out = None,
 ) -> None:
@@ -135,14 +135,14 @@ def balance(
     found = []
     for width in _numbers("widths", widths):
         found += compare(width, batch=batch, workers=workers, rounds=rounds, steps=steps)
-    title = "neurons|pieces|shared|layers, ms|1 thread, ms|bound, ms|took, ms|times as fast"
-    table = [[*title.split("|"), "of the bound", "same bits"]]
+    title = "neurons|pieces|shared|layers, ms|1 thread, ms|bound, ms|apart, ms|took, ms"
+    table = [[*title.split("|"), "times as fast", "of the bound", "of apart", "same bits"]]
     for row in found:
         layers = " ".join(f"{ms:.2f}" for ms in row.layers)
-        times = f"{row.serial:.2f}", f"{row.bound:.2f}", f"{row.ms:.2f}", f"{row.times:.2f}"
+        times = [f"{ms:.2f}" for ms in (row.serial, row.bound, row.apart, row.ms, row.times)]
         cells = row.width, row.pieces, "yes" if row.shared else "no", layers, *times
-        same = "yes" if row.same_bits else "no"
-        table.append([*map(str, cells), f"{100 * row.reached:.0f} %", same])
+        reached = f"{100 * row.reached:.0f} %", f"{100 * row.of_apart:.0f} %"
+        table.append([*map(str, cells), *reached, "yes" if row.same_bits else "no"])
     _show(table)
     settings = {"batch": batch, "rounds": rounds, "steps": steps}
     finish(out, {"settings": settings, "balance": [asdict(row) for row in found]})
@@ -209,7 +209,10 @@ def latency(
     factor: Annotated[float, typer.Option(help="Pace, in speeds of learning.")] = 1.5,
     seconds: Annotated[float, typer.Option(help="Of stream, for each policy.")] = 10.0,
     deadline: Annotated[float, typer.Option(help="Milliseconds, for skip_learning.")] = 50.0,
-    waiting: Annotated[int, typer.Option(help="Samples that may wait before the net.")] = 2,
+    waiting: Annotated[
+        int | None,
+        typer.Option(help="Samples that may wait before the net; by default 2, or 64 to skip."),
+    ] = None,
     workers: Workers = 2,
     warmup: Annotated[int, typer.Option(help="Samples that tell the speed of learning.")] = 300,
     out: Out = None,

@@ -73,7 +73,7 @@ def measure(
     *,
     policies: Sequence[str] = POLICIES,
     deadline: float = 50.0,
-    waiting: int = 2,
+    waiting: int | None = None,
     workers: int = 2,
 ) -> list[Latency]:
     """Let the same samples pass a copy of a net under each policy.
@@ -84,7 +84,7 @@ def measure(
         per_second: their pace.
         policies: in this order.
         deadline: milliseconds, for ``"skip_learning"``.
-        waiting: samples that may wait before the net.
+        waiting: samples that may wait before the net; ``None`` is the policy's own default.
         workers: threads.
     """
     return [
@@ -98,7 +98,7 @@ def _one(
     per_second: float,
     policy: str,
     deadline: float,
-    waiting: int,
+    waiting: int | None,
     workers: int,
 ) -> Latency:
     limit = deadline if policy == "skip_learning" else None

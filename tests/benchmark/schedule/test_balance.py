@@ -17,6 +17,8 @@ def test_both_kinds_learn_the_same() -> None:
         assert len(row.layers) == 3
         assert 0 < row.bound <= row.serial
         assert row.reached > 0
+        assert row.apart > 0
+        assert row.of_apart > 0
         assert row.times > 0
 
 
