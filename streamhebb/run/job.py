@@ -28,6 +28,9 @@ ROWS = 200
 """Lines of metrics that a stream of known length gets, about."""
 EVERY_UNKNOWN = 50
 """Samples between two lines, where the length is not known."""
+EVERY_LEAST = 10
+"""Samples between two lines, in a short stream. What is in flight is learned from before a line is
+taken, so lines cost time."""
 CAMERA_SIZE = (48, 64)
 VIDEO_SIDE = 64
 """Shorter side that videos are scaled to when no size is asked for."""
@@ -180,7 +183,7 @@ def prepare(settings: RunSettings, out: Path | None = None) -> Job:
     )
     folder = new_folder(source.name, name) if out is None else RunFolder(out)
     total = _total(source, settings, 0)
-    every = EVERY_UNKNOWN if total is None else max(1, round(total / ROWS))
+    every = EVERY_UNKNOWN if total is None else max(EVERY_LEAST, round(total / ROWS))
     return Job(settings.but(net=name), folder, source, net, 0, total, every, 0.0)
 
 

@@ -64,7 +64,7 @@ def test_a_run_leaves_everything_behind(start, tmp_path):
     assert summary["last_quarter"]["from"] == 45
     assert summary["last_quarter"]["samples"] == 15
     rows = metrics(tmp_path / "run")
-    assert [row["sample"] for row in rows] == list(range(1, 61))  # a short run: each sample
+    assert [row["sample"] for row in rows] == [10, 20, 30, 40, 45, 50, 60]
     assert rows[-1]["labelled"] == 60
     assert rows[-1]["radius"]["1:Conv2d"] > 0
     assert streamhebb.load(tmp_path / "run" / "snapshot.safetensors").counts["samples"] == 60
@@ -180,7 +180,7 @@ def test_without_labels_a_resumed_run_is_bit_equal(film, start, go_on, tmp_path)
     start("parts", after=11)
     go_on("parts")
     assert_same(tmp_path / "whole", tmp_path / "parts")
-    assert len(kept(tmp_path / "parts")[1]["extra"]["keepsakes"]["kept"]) > 3
+    assert len(kept(tmp_path / "parts")[1]["extra"]["keepsakes"]["kept"]) >= 2
 
 
 # ----------------------------------------------------------------------------------- bad input
