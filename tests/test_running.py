@@ -356,15 +356,21 @@ def test_a_run_that_nobody_holds_any_more_is_over(way):
 
 def test_a_run_may_be_collected_in_the_middle_of_a_task_of_its_own():
     """Garbage is collected in any thread; a worker that waited there would wait for itself."""
-    held = []
-    a = Toy("a", learn=lambda n: held.clear() if n == 3 else None)
-    net = toy_net(a, scheduler=Threads(1))
+    held, ready = [], threading.Event()
+
+    def let_go(number):
+        if number == 3:
+            assert ready.wait(PATIENT)
+            held.clear()
+
+    net = toy_net(Toy("a", learn=let_go), scheduler=Threads(1))
     source = Closing(samples(50))
     with net:
         results = iter(net.run(source, depth=6))
         next(results)
         held.append(results)
         del results
+        ready.set()
         assert source.closed.wait(PATIENT)
         net.scheduler.join()
         assert net.layers[0].numbers == list(range(net.counts["samples"]))
