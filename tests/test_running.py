@@ -359,7 +359,7 @@ def test_a_run_may_be_collected_in_the_middle_of_a_task_of_its_own():
     held, ready = [], threading.Event()
 
     def let_go(number):
-        if number == 3:
+        if number == 0:
             assert ready.wait(PATIENT)
             held.clear()
 
