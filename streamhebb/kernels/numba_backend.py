@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from streamhebb.kernels import loops, torch_backend
+from streamhebb.kernels.patches import Patches
 from streamhebb.values import LocalUpdate, Outer
 
 # Measured on two cores of a server processor, one thread, float32.
@@ -135,6 +136,9 @@ def _serves(*tensors: Tensor) -> bool:
     """Whether loops can work on these: one precision, in memory, no gradients."""
     dtype = tensors[0].dtype
     return dtype in (torch.float32, torch.float64) and all(
-        value.dtype == dtype and value.device.type == "cpu" and not value.requires_grad
+        value.dtype == dtype
+        and value.device.type == "cpu"
+        and not value.requires_grad
+        and not isinstance(value, Patches)
         for value in tensors
     )
