@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from streamhebb.competition import SoftWTA
 from streamhebb.errors import ConfigError
-from streamhebb.layers import AvgPool2d, Conv2d, Layer, MaxPool2d, Triangle
+from streamhebb.layers import AvgPool2d, Conv2d, Layer, MaxPool2d, RePU, Triangle
 from streamhebb.rates import NormRate
 
 
@@ -102,8 +102,8 @@ def plain(layers: Sequence[Layer]) -> PlainNet:
     """The plain form of a net of the published kind, from the same weights.
 
     Args:
-        layers: ``BatchNorm``, ``Conv2d``, ``Triangle`` and a pool, again and again; then what has
-            nothing to compute.
+        layers: ``BatchNorm``, ``Conv2d``, ``Triangle``, a pool and perhaps ``RePU``, again and
+            again; then what has nothing to compute.
 
     Raises:
         ConfigError: for other layers.
@@ -111,11 +111,15 @@ def plain(layers: Sequence[Layer]) -> PlainNet:
     blocks, at = [], list(layers)
     while len(at) >= 4:
         _norm, conv, triangle, pool, *at = at
-        blocks.append(_block(conv, triangle, pool))
+        power = 1.0
+        after = at[0] if at else None
+        if isinstance(after, RePU):  # after the pool, with which it commutes
+            power, at = after.power, at[1:]
+        blocks.append(_block(conv, triangle, pool, power))
     return PlainNet(blocks)
 
 
-def _block(conv: Layer, triangle: Layer, pool: Layer) -> Block:
+def _block(conv: Layer, triangle: Layer, pool: Layer, power: float) -> Block:
     found = conv, triangle, pool
     if not (
         isinstance(conv, Conv2d)
@@ -132,6 +136,6 @@ def _block(conv: Layer, triangle: Layer, pool: Layer) -> Block:
         conv.competition.t,
         conv.rate.lr,
         conv.rate.power,
-        triangle.power,
+        triangle.power * power,
         (kind, pool.kernel_size, pool.stride, pool.padding),
     )
