@@ -12,7 +12,7 @@ type ``int64``, says which input (of the neuron's group) each one weighs.
 """
 
 from streamhebb.kernels.choice import backend, use
-from streamhebb.kernels.dispatch import accumulate, drive, sparse_drive
+from streamhebb.kernels.dispatch import accumulate, drive, soft_wta, sparse_drive
 from streamhebb.kernels.passes import add_scaled, largest, row_norms
 from streamhebb.kernels.patches import METHODS, Patches
 from streamhebb.kernels.windows import windows
@@ -26,6 +26,7 @@ __all__ = [
     "drive",
     "largest",
     "row_norms",
+    "soft_wta",
     "sparse_drive",
     "use",
     "windows",

@@ -52,6 +52,17 @@ def sparse_drive(pre: Tensor, weight: Tensor, index: Tensor) -> Tensor:
     return u if pre.ndim == 3 else u[0]
 
 
+def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
+    """See `streamhebb.kernels.soft_wta`."""
+    share = torch.softmax(drive * t, -1)
+    if not anti_hebbian:
+        return share
+    # The winner is taken from the drive itself: shares may tie after rounding.
+    winner = drive.argmax(-1, keepdim=True)
+    won = share.gather(-1, winner)
+    return share.neg_().scatter_(-1, winner, won)
+
+
 def accumulate(
     update: LocalUpdate, weight: Tensor, out: Tensor, index: Tensor | None = None
 ) -> Tensor:

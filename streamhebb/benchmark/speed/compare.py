@@ -19,6 +19,7 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
+from streamhebb import kernels
 from streamhebb.benchmark.schedule.speed import natural_like, published
 from streamhebb.benchmark.schedule.turns import Side, ratio, take_turns, threads
 from streamhebb.benchmark.speed.plain import plain
@@ -27,6 +28,8 @@ from streamhebb.net import StreamNet
 from streamhebb.values import Shape
 
 SHAPE = (3, 32, 32)
+WAYS = ("direct", "winograd2", "winograd4", "direct, numba", "winograd4, numba")
+LOOKS = ", only responds"
 PEAK = 1024
 """Side of the matrices whose product tells the peak."""
 TUNED = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "2000000000"}
@@ -103,7 +106,7 @@ def compare(
     batch: int,
     count: int,
     *,
-    ways: Sequence[str] = ("direct", "winograd2", "winograd4"),
+    ways: Sequence[str] = WAYS,
     rounds: int = 9,
     seconds: float = 0.5,
     make: Callable[[], StreamNet] = published,
@@ -114,7 +117,7 @@ def compare(
     Args:
         batch: samples a step.
         count: threads of torch.
-        ways: methods of the library's convolutions.
+        ways: methods of the library's convolutions, each with its backend unless that is torch.
         rounds: turns each side takes.
         seconds: that a turn of the plain step takes, about.
         make: builds the net.
@@ -123,7 +126,7 @@ def compare(
     net = make()
     base = plain(list(net.layers))  # type: ignore[arg-type]
     batches = torch.split(natural_like(8 * batch, shape), batch)
-    nets = {way: with_method(net, way) for way in ways}
+    nets = {way: with_method(net, way.partition(", ")[0]) for way in ways}
     with threads(count):
         start = perf_counter()
         base.step(batches[0])
@@ -134,8 +137,9 @@ def compare(
             "plain": partial(_turn, base.step, batches, steps),
         }
         for way, each in nets.items():
-            sides[way] = partial(_turn, each.step, batches, steps)
-            sides[f"{way}, responds"] = partial(_turn, each.respond, batches, steps)
+            backend = way.partition(", ")[2] or "torch"
+            sides[way] = partial(_turn, each.step, batches, steps, backend)
+            sides[way + LOOKS] = partial(_turn, each.respond, batches, steps, backend)
         for side in sides.values():
             side()
         took = take_turns(sides, range(rounds))
@@ -143,12 +147,12 @@ def compare(
     peak = took.pop("product")
     found = []
     for way, times in took.items():
-        learns = not way.endswith("responds")
+        learns = not way.endswith(LOOKS)
         floors = [each * each_sample * (2 if learns else 1) for each in peak]
         ratios = [a / b for a, b in zip(took["plain"], times, strict=True)]
         found.append(
             Speed(
-                way.removesuffix(", responds"),
+                way.removesuffix(LOOKS),
                 batch,
                 count,
                 malloc(),
@@ -169,13 +173,19 @@ def malloc() -> str:
     return "tuned" if all(os.environ.get(k) == v for k, v in TUNED.items()) else "default"
 
 
-def _turn(step: Callable[[Tensor], object], batches: Sequence[Tensor], steps: int) -> float:
+def _turn(
+    step: Callable[[Tensor], object],
+    batches: Sequence[Tensor],
+    steps: int,
+    backend: str = "torch",
+) -> float:
     """Seconds a step."""
-    step(batches[-1])  # not timed: caches hold what another side left there
-    start = perf_counter()
-    for number in range(steps):
-        step(batches[number % len(batches)])
-    return (perf_counter() - start) / steps
+    with kernels.use(backend):
+        step(batches[-1])  # not timed: caches hold what another side left there
+        start = perf_counter()
+        for number in range(steps):
+            step(batches[number % len(batches)])
+        return (perf_counter() - start) / steps
 
 
 def draw(found: Sequence[Speed], path: Path) -> Path:
@@ -201,7 +211,13 @@ def draw(found: Sequence[Speed], path: Path) -> Path:
         ]
         heights = [row.times for row in rows]
         spread = [[r.times - r.lowest for r in rows], [r.highest - r.times for r in rows]]
-        axes.bar(at, heights, 0.9 * width, color=(ORANGE, BLUE, INK)[place % 3], label=way)
+        axes.bar(
+            at,
+            heights,
+            0.9 * width,
+            color=(ORANGE, BLUE, INK, "#e8b27a", "#8fb7d9")[place % 5],
+            label=way,
+        )
         axes.errorbar(at, heights, spread, fmt="none", ecolor=MUTED, elinewidth=1, capsize=3)
     axes.axhline(1, color=MUTED, linewidth=0.8)
     names = [f"batch {b}\n{n} thread{'s' if n > 1 else ''}" for b, n in groups]
