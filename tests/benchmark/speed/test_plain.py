@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import streamhebb as sh
-from streamhebb.benchmark.speed.compare import compare, multiplications, with_method
+from streamhebb.benchmark.speed.compare import WAYS, compare, multiplications, with_method
 from streamhebb.benchmark.speed.plain import plain
 from streamhebb.errors import ConfigError
 
@@ -80,11 +80,7 @@ def test_all_ways_are_measured():
     found = compare(1, 1, rounds=1, seconds=0.001, make=small, shape=(3, 16, 16))
     assert [(row.way, row.learns) for row in found] == [
         ("plain", True),
-        *[
-            (way, learns)
-            for way in ("direct", "winograd2", "winograd4")
-            for learns in (True, False)
-        ],
+        *[(way, learns) for way in WAYS for learns in (True, False)],
     ]
     assert found[0].times == 1
     assert all(row.ms > 0 and row.times > 0 and row.of_floor > 0 for row in found)
