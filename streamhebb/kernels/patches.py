@@ -22,7 +22,7 @@ class Patches(Tensor):
     To torch, and to a rule, it is that matrix. A kernel that knows it works on tiles of the images
     instead, and the matrix is never made.
 
-    Args:
+    Attributes:
         image: padded images, channels last, contiguous, shape ``(B, H, W, C)``.
         side: of a tile of outputs; see [`Tiles`][streamhebb.kernels.winograd.Tiles].
 
