@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from streamhebb import kernels
 from streamhebb.errors import ConfigError
 from streamhebb.parts import require, require_choice
 
@@ -109,8 +110,7 @@ class SoftWTA:
 
     def __call__(self, drive: Tensor) -> Tensor:
         """Return signed softmax shares."""
-        share = torch.softmax(drive * self.t, -1)
-        return _reverse_losers(share, drive) if self.anti_hebbian else share
+        return kernels.soft_wta(drive, self.t, self.anti_hebbian)
 
 
 @dataclass(frozen=True)

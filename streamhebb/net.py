@@ -18,12 +18,14 @@ from streamhebb.flow import Flow, Modulator, Refused
 from streamhebb.frames import Frame, Mode
 from streamhebb.kept import Kept
 from streamhebb.layers import Layer
+from streamhebb.layers.wired import WiredLayer
 from streamhebb.parts import require_choice
 from streamhebb.planner import Planner
 from streamhebb.readouts import Readout
 from streamhebb.running import Run
 from streamhebb.schedule import Scheduler
 from streamhebb.scheduled import Scheduled
+from streamhebb.tuning import choose_methods
 from streamhebb.values import Sample, Shape, StepResult
 from streamhebb.wake import Wake
 
@@ -353,6 +355,29 @@ class StreamNet(Estimator, Scheduled, Kept):
             [0, 1, 2]
         """
         return Run(Flow(self, **wishes), source, policy=policy, waiting=waiting)
+
+    # -- kernels -------------------------------------------------------------------------------
+
+    def choose_kernels(self, x: Any) -> dict[str, str]:
+        """Measure on copies which kernels are fastest for samples like this; use them from now on.
+
+        Results then differ by rounding from those of other kernels. The choice is kept in
+        snapshots, so that a run goes on bit for bit. ``layer.method`` overrides it.
+
+        Args:
+            x: a sample, or a micro-batch of the size to come.
+
+        Returns:
+            What ``kernels`` returns.
+        """
+        batch, _ = self._accept(x)
+        choose_methods(self._layers, batch)
+        return self.kernels()
+
+    def kernels(self) -> dict[str, str]:
+        """How each layer with weights makes its products; see [`streamhebb.tuning`][]."""
+        pairs = zip(self.names, self._layers, strict=True)
+        return {name: layer.method for name, layer in pairs if isinstance(layer, WiredLayer)}
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

@@ -176,7 +176,7 @@ class Planner:
                 raise ConfigError(
                     f"{name}: {rate} counts updates, so it cannot be recorded; CudaLanes"
                 )
-            found += [repr(rate), getattr(layer, "plasticity", True)]
+            found += [repr(rate), getattr(layer, "plasticity", True), getattr(layer, "method", "")]
             found += [buffer.data_ptr() for buffer in layer.buffers()]
         return tuple(found)
 

@@ -29,6 +29,7 @@ class Synapse(Protocol):
         row_size: inputs in one row of what competitions see.
         weight_shape: shape in which weights are drawn and shown, ``(n_out, ...)``.
         nonlocal_parts: names of what looks beyond one synapse and its two neurons.
+        methods: how its products can be made; the first is the default.
     """
 
     @property
@@ -56,6 +57,11 @@ class Synapse(Protocol):
         """Names of what looks beyond one synapse and its two neurons."""
         ...
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """How its products can be made; the first is the default."""
+        ...
+
     def flat(self, weight: Tensor) -> Tensor:
         """Bring weights from ``weight_shape`` to the matrix ``(n_out, n_in)``."""
         ...
@@ -68,7 +74,7 @@ class Synapse(Protocol):
         """Shape of one sample's output, from that of its input."""
         ...
 
-    def see(self, x: Tensor) -> Tensor:
+    def see(self, x: Tensor, method: str = "direct") -> Tensor:
         """Rows that the competitions see: ``(n, n_in)``, or ``(groups, n, n_in)``."""
         ...
 
@@ -103,6 +109,11 @@ class _VectorSynapse:
         """None: every synapse is its own."""
         return ()
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """One only."""
+        return ("direct",)
+
     def flat(self, weight: Tensor) -> Tensor:
         """Return the matrix itself."""
         return weight
@@ -120,7 +131,7 @@ class _VectorSynapse:
             )
         return (*shape[:-1], self.n_out)
 
-    def see(self, x: Tensor) -> Tensor:
+    def see(self, x: Tensor, method: str = "direct") -> Tensor:
         """One row per sample, with all inputs."""
         return x.reshape(-1, self.n_in)
 
@@ -205,6 +216,12 @@ class ConvSynapse:
         """The weights that all output pixels share."""
         return ("weight sharing",)
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Tiles need 3 x 3 windows side by side, and one group."""
+        plain = (self.kernel_size, self.stride, self.dilation, self.groups) == (3, 1, 1, 1)
+        return tuple(kernels.METHODS) if plain else ("direct",)
+
     def flat(self, weight: Tensor) -> Tensor:
         """Rows in the order (kernel row, kernel column, channel), as windows are."""
         return weight.permute(0, 2, 3, 1).reshape(self.n_out, -1)
@@ -238,7 +255,7 @@ class ConvSynapse:
             )
         return out
 
-    def see(self, x: Tensor) -> Tensor:
+    def see(self, x: Tensor, method: str = "direct") -> Tensor:
         """One row per output pixel."""
         pad = self.padding
         if pad:
@@ -246,6 +263,8 @@ class ConvSynapse:
             x = F.pad(x, (pad, pad, pad, pad), mode=mode)
         image = x.permute(0, 2, 3, 1).contiguous()
         kernel = (self.kernel_size, self.kernel_size)
+        if method != "direct" and not torch.is_grad_enabled():  # tiles hand no gradient on
+            return kernels.Patches(image, kernels.METHODS[method])
         if self.groups == 1:
             rows = kernels.windows(image, kernel, self.stride, self.dilation)
             return rows.reshape(-1, rows.shape[-1])  # a 1x1 window with a stride is a view

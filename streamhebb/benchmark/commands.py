@@ -12,11 +12,13 @@ import typer
 from streamhebb.benchmark.record import Out as _Out
 from streamhebb.benchmark.record import finish as _finish
 from streamhebb.benchmark.schedule.commands import app as schedule
+from streamhebb.benchmark.speed.command import speed
 
 app = typer.Typer(
     help="Measure: one command for each figure in the documentation.", no_args_is_help=True
 )
 app.add_typer(schedule, name="schedule")
+app.command()(speed)
 
 
 @app.command()

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
+
+from streamhebb.errors import ConfigError
+from streamhebb.parts import require
 
 Out = Annotated[Path | None, typer.Option(help="Also write the result as JSON to this file.")]
 """The option ``--out`` of every benchmark."""
@@ -52,3 +56,32 @@ def finish(out: Path | None, result: dict[str, Any]) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(machine() | result, indent=2) + "\n", "utf-8")
         typer.echo(f"written to {out}")
+
+
+def show(table: Sequence[Sequence[str]]) -> None:
+    """Print a table, its first row the title."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
+
+
+def whole_numbers(command: str, name: str, text: str, at_least: int = 1) -> list[int]:
+    """Read whole numbers between commas.
+
+    Raises:
+        ConfigError: for anything else, or one below ``at_least``.
+
+    Example:
+        >>> whole_numbers("bench", "seeds", "0,1,2", at_least=0)
+        [0, 1, 2]
+    """
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(
+            f"{command}: {name}={text!r} is not allowed; give whole numbers, as in 0,1,2"
+        ) from None
+    for number in found:
+        require(command, name, number, at_least=at_least, whole=True)
+    return found

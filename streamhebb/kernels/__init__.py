@@ -12,17 +12,21 @@ type ``int64``, says which input (of the neuron's group) each one weighs.
 """
 
 from streamhebb.kernels.choice import backend, use
-from streamhebb.kernels.dispatch import accumulate, drive, sparse_drive
+from streamhebb.kernels.dispatch import accumulate, drive, soft_wta, sparse_drive
 from streamhebb.kernels.passes import add_scaled, largest, row_norms
+from streamhebb.kernels.patches import METHODS, Patches
 from streamhebb.kernels.windows import windows
 
 __all__ = [
+    "METHODS",
+    "Patches",
     "accumulate",
     "add_scaled",
     "backend",
     "drive",
     "largest",
     "row_norms",
+    "soft_wta",
     "sparse_drive",
     "use",
     "windows",

@@ -60,6 +60,23 @@ def sparse_drive(pre: Tensor, weight: Tensor, index: Tensor) -> Tensor:
     return u
 
 
+def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
+    r"""Shares $e^{t u_j} / \sum_k e^{t u_k}$ of a soft competition along the last dimension.
+
+    Args:
+        drive: shape ``(..., n_out)``.
+        t: inverse temperature.
+        anti_hebbian: whether the sign of every share is reversed, except that of the first of
+            those with the largest drive.
+
+    Example:
+        >>> soft_wta(torch.tensor([[0.0, 0.0]]), 1.0, True)
+        tensor([[ 0.5000, -0.5000]])
+    """
+    share: Tensor = active().soft_wta(drive, t, anti_hebbian)
+    return share
+
+
 def accumulate(
     update: LocalUpdate, weight: Tensor, out: Tensor, index: Tensor | None = None
 ) -> Tensor:

@@ -176,3 +176,99 @@ def sparse_accumulate(
             for i in range(fan_in):
                 sums[i] += p * x[at[i]]
         _finish(sums, row, j, factor, decay, dense, weight, add)
+
+
+LANES = 16  # sums and maxima run in so many lanes, whatever the machine's vectors hold
+_LOG2E = np.float32(1.4426950408889634)
+_MAGIC = np.float32(1.5 * 2**23)  # adding and taking it away rounds to a whole number
+_LOWEST = np.float32(-126.0)
+_ONE = np.float32(1.0)
+# 2**f for f in [-1/2, 1/2], from its Taylor series; the error is below that of float32.
+_C1, _C2, _C3 = np.float32(6.93147181e-1), np.float32(2.40226507e-1), np.float32(5.55041087e-2)
+_C4, _C5, _C6 = np.float32(9.61812911e-3), np.float32(1.33335581e-3), np.float32(1.54035304e-4)
+
+
+@compiled
+def _exp(row: Array, top: Any, t: Any, out: Array, bits: Array) -> None:
+    """Write exp(t (row - top)) as ``out`` times the power of 2 whose exponent is in ``bits``."""
+    for j in range(row.size):
+        wanted = (row[j] - top) * t
+        z = wanted if not wanted < _LOWEST else _LOWEST  # NaN stays
+        whole = (z + _MAGIC) - _MAGIC
+        f = z - whole
+        p = _C6 * f + _C5
+        p = p * f + _C4
+        p = p * f + _C3
+        p = p * f + _C2
+        p = p * f + _C1
+        out[j] = p * f + _ONE
+        bits[j] = 0 if wanted < _LOWEST else (np.int32(whole) + 127) << 23  # 0 is the number 0
+
+
+@compiled
+def _largest(row: Array, lanes: Array) -> Any:
+    full = row.size // LANES * LANES
+    for lane in range(LANES):
+        lanes[lane] = row[lane % row.size]
+    for start in range(0, full, LANES):
+        for lane in range(LANES):
+            v = row[start + lane]
+            lanes[lane] = v if v > lanes[lane] else lanes[lane]
+    top = lanes[0]
+    for lane in range(LANES):
+        top = lanes[lane] if lanes[lane] > top else top
+    for j in range(full, row.size):
+        top = row[j] if row[j] > top else top
+    return top
+
+
+@compiled
+def _scaled(row: Array, scale: Array, lanes: Array) -> Any:
+    """Multiply in place; return the sum."""
+    full = row.size // LANES * LANES
+    for lane in range(LANES):
+        lanes[lane] = 0
+    for start in range(0, full, LANES):
+        for lane in range(LANES):
+            v = row[start + lane] * scale[start + lane]
+            row[start + lane] = v
+            lanes[lane] += v
+    total = lanes[0]
+    for lane in range(1, LANES):
+        total += lanes[lane]
+    for j in range(full, row.size):
+        row[j] *= scale[j]
+        total += row[j]
+    return total
+
+
+@compiled
+def soft_wta(drive: Array, t: float, anti_hebbian: bool, out: Array) -> None:
+    """Softmax of each row; with ``anti_hebbian`` the sign of all but the first largest reversed.
+
+    Args:
+        drive: shape ``(n, k)``, float32.
+        t: inverse temperature.
+        anti_hebbian: see above.
+        out: same shape.
+    """
+    n, k = drive.shape
+    bits = np.empty(k, np.int32)
+    scale = bits.view(np.float32)  # a float32 is 2 to the power of its exponent
+    lanes = np.empty(LANES, np.float32)
+    base = np.float32(t) * _LOG2E
+    for i in range(n):
+        row, shares = drive[i], out[i]
+        top = _largest(row, lanes)
+        _exp(row, top, base, shares, bits)
+        share = _ONE / _scaled(shares, scale, lanes)
+        if not anti_hebbian:
+            for j in range(k):
+                shares[j] *= share
+            continue
+        for j in range(k):
+            shares[j] *= -share
+        for j in range(k):
+            if row[j] == top:
+                shares[j] = -shares[j]
+                break

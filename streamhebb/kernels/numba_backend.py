@@ -4,6 +4,7 @@
   fused pass over the weights where torch makes several.
 * Updates of many competitions in which little is active (spikes, one winner a time step): the work
   is proportional to what is active.
+* Soft winner-take-all: one pass over each competition, with an exponential of its own.
 * Sparse synapses: nothing is gathered into memory first.
 
 All else is matrix products of many rows, which torch's own library does best, so it goes there:
@@ -22,11 +23,14 @@ import torch
 from torch import Tensor
 
 from streamhebb.kernels import loops, torch_backend
+from streamhebb.kernels.patches import Patches
+from streamhebb.sharing import cut, in_pieces
 from streamhebb.values import LocalUpdate, Outer
 
 # Measured on two cores of a server processor, one thread, float32.
 FEW = 4  # rows; beyond, a matrix product and a pass over the weights are faster
 EVENTS = 1 / 8  # share of products that are not 0; beyond, a dense matrix product is faster
+PASS = 16  # multiplications that a number of a softmax costs as much as
 LARGE = 1 << 18  # weights; below, handing arrays to compiled code costs what the loops save
 
 drive = torch_backend.drive
@@ -93,6 +97,22 @@ def accumulate(
     return out
 
 
+def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
+    """See `streamhebb.kernels.soft_wta`."""
+    if drive.dtype != torch.float32 or not _serves(drive) or not drive.numel():
+        return torch_backend.soft_wta(drive, t, anti_hebbian)
+    flat = drive.reshape(-1, drive.shape[-1])
+    out = torch.empty_like(flat)
+    drives, outs = _array(flat), out.numpy()
+    rows = cut(len(flat), PASS * flat.numel())
+
+    def piece(number: int) -> None:
+        loops.soft_wta(drives[rows[number]], t, anti_hebbian, outs[rows[number]])
+
+    in_pieces(piece, len(rows))
+    return out.view(drive.shape)
+
+
 def _array(value: Tensor) -> loops.Array:
     """The same memory, as loops take it."""
     return value.contiguous().numpy()
@@ -135,6 +155,9 @@ def _serves(*tensors: Tensor) -> bool:
     """Whether loops can work on these: one precision, in memory, no gradients."""
     dtype = tensors[0].dtype
     return dtype in (torch.float32, torch.float64) and all(
-        value.dtype == dtype and value.device.type == "cpu" and not value.requires_grad
+        value.dtype == dtype
+        and value.device.type == "cpu"
+        and not value.requires_grad
+        and not isinstance(value, Patches)
         for value in tensors
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from streamhebb.kernels.patches import Patches
 from streamhebb.sharing import cut, in_pieces
 from streamhebb.values import LocalUpdate, Outer
 
@@ -28,11 +29,15 @@ def drive(pre: Tensor, weight: Tensor) -> Tensor:
     if pre.ndim != 2 or torch.is_grad_enabled():  # an ``out`` has no gradient
         return pre @ by_group(weight, pre).mT
     rows = cut(len(weight), pre.numel() * len(weight))
-    u = pre.new_empty(len(pre), len(weight))
+    u = weight.new_empty(len(pre), len(weight))
+    tiles = pre.tiles if isinstance(pre, Patches) else None  # made here, not in a piece
 
     def piece(number: int) -> None:
         neurons = rows[number]
-        torch.mm(pre, weight[neurons].mT, out=u[:, neurons])
+        if tiles is not None:
+            tiles.respond(weight[neurons], u[:, neurons])
+        else:
+            torch.mm(pre, weight[neurons].mT, out=u[:, neurons])
 
     in_pieces(piece, len(rows))
     return u
@@ -45,6 +50,17 @@ def sparse_drive(pre: Tensor, weight: Tensor, index: Tensor) -> Tensor:
     for group, rows, seen in _gathered(pre, index):
         u[group, rows] = (seen * weights[group]).sum(-1)
     return u if pre.ndim == 3 else u[0]
+
+
+def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
+    """See `streamhebb.kernels.soft_wta`."""
+    share = torch.softmax(drive * t, -1)
+    if not anti_hebbian:
+        return share
+    # The winner is taken from the drive itself: shares may tie after rounding.
+    winner = drive.argmax(-1, keepdim=True)
+    won = share.gather(-1, winner)
+    return share.neg_().scatter_(-1, winner, won)
 
 
 def accumulate(
@@ -104,6 +120,9 @@ def _accumulate(
 
 def _product(post: Tensor, pre: Tensor, out: Tensor, index: Tensor | None) -> Tensor:
     """Write the sum of post times pre over competitions into ``out``."""
+    if isinstance(pre, Patches):
+        pre.tiles.learn(post, out)
+        return out
     if index is None:
         torch.matmul(post.mT, pre, out=by_group(out, pre))
         return out

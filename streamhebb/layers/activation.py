@@ -9,6 +9,13 @@ from streamhebb.layers.base import Layer
 from streamhebb.parts import require
 
 
+def _power(x: Tensor, power: float) -> Tensor:
+    """Raise what may be overwritten to a power; a gradient needs it as it was."""
+    if power == 1:
+        return x
+    return x**power if x.requires_grad else x.pow_(power)
+
+
 class Triangle(Layer):
     r"""Triangle activation: $z_j = \max(0,\ u_j - \bar u)^{power}$, $\bar u$ over the channels.
 
@@ -32,7 +39,7 @@ class Triangle(Layer):
     def respond(self, x: Tensor) -> Tensor:
         """Return the rectified, centred drive."""
         above = (x - x.mean(1, keepdim=True)).relu_()
-        return above if self.power == 1 else above.pow_(self.power)
+        return _power(above, self.power)
 
 
 class ReLU(Layer):
@@ -46,6 +53,9 @@ class ReLU(Layer):
 class RePU(Layer):
     """Rectified power: ``max(0, u) ** power``.
 
+    After a ``Triangle`` and a ``MaxPool2d`` it gives what ``Triangle(power)`` before the pool does,
+    and takes a fraction of the time: a power is the dearest thing an activation can ask for.
+
     Args:
         power: exponent.
     """
@@ -57,7 +67,7 @@ class RePU(Layer):
 
     def respond(self, x: Tensor) -> Tensor:
         """Return the rectified power of the drive."""
-        return x.relu().pow_(self.power)
+        return _power(x.relu(), self.power)
 
 
 class Softmax(Layer):

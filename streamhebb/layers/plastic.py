@@ -256,7 +256,7 @@ class PlasticLayer(WiredLayer):
         return folded[0] if single else folded, seen
 
     def _drive(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        pre = self.synapse.see(x)
+        pre = self.synapse.see(x, self.method)
         drive = self.weigh(pre)
         if self.bias is not None:
             drive = drive + per_neuron(self.prior, drive)

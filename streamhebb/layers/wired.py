@@ -10,7 +10,7 @@ from torch import Tensor
 from streamhebb import kernels
 from streamhebb.errors import ShapeError
 from streamhebb.layers.base import Layer
-from streamhebb.parts import describe, require, require_part
+from streamhebb.parts import describe, require, require_choice, require_part
 from streamhebb.rates import ConstantRate, NormRate, Rate, rebuild_rate
 from streamhebb.synapses import Synapse
 
@@ -37,6 +37,7 @@ class WiredLayer(Layer):
         self.synapse = synapse
         self.norm_p = norm_p
         self.plasticity = True
+        self.method = synapse.methods[0]
         self.rate = rate
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         self.register_buffer("weight", synapse.flat(torch.zeros(synapse.weight_shape)).clone())
@@ -84,6 +85,20 @@ class WiredLayer(Layer):
         require_part(type(self).__name__, "rate", rate, "NormRate(0.01) or a number")
         self._rate: Rate = rate
 
+    @property
+    def method(self) -> str:
+        """How products are made: ``"direct"``; convolutions 3 x 3 also ``"winograd2"``, ``4``.
+
+        May be set at any step; results differ by rounding. See
+        [`winograd`][streamhebb.kernels.winograd].
+        """
+        return self._method
+
+    @method.setter
+    def method(self, method: str) -> None:
+        require_choice(type(self).__name__, "method", method, self.synapse.methods)
+        self._method = method
+
     def current_rate(self) -> Tensor | float:
         """The rate the next update will use: one number, or shape ``(n_out,)``."""
         updates = int(self.updates) if self.rate.by_updates else 0
@@ -91,9 +106,14 @@ class WiredLayer(Layer):
 
     def get_extra_state(self) -> dict[str, Any]:
         """What may be set while running, for ``state_dict``."""
-        return {"plasticity": self.plasticity, "rate": describe(self.rate)}
+        return {
+            "plasticity": self.plasticity,
+            "rate": describe(self.rate),
+            "method": self.method,
+        }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore what ``get_extra_state`` gave."""
         self.plasticity = bool(state["plasticity"])
         self.rate = rebuild_rate(self.rate, state["rate"])
+        self.method = state.get("method", "direct")

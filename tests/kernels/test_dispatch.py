@@ -16,6 +16,7 @@ from torch import Tensor
 from streamhebb import kernels
 from streamhebb.errors import ConfigError
 from streamhebb.kernels import numba_backend, torch_backend
+from streamhebb.schedule import Serial, Task, Threads, make_plan
 from streamhebb.values import LocalUpdate, Outer
 from tests import oracles
 
@@ -328,3 +329,86 @@ def test_an_index_that_leads_nowhere_is_refused(backend: str, index: Tensor, wha
             kernels.sparse_drive(X, W, index)
         with pytest.raises(ConfigError, match=what):
             kernels.accumulate(LocalUpdate((Outer(Y, X),)), W, torch.empty(4, 3), index)
+
+
+# -- soft competition ------------------------------------------------------------------------------
+
+
+def shares(drive: Tensor, t: float, anti_hebbian: bool) -> list[list[float]]:
+    """The equation with plain numbers."""
+    found = []
+    for row in drive.tolist():
+        top = max(row)
+        powers = [math.exp(t * (u - top)) for u in row]
+        winner = row.index(top)
+        signs = [1 if not anti_hebbian or j == winner else -1 for j in range(len(row))]
+        found.append([s * p / sum(powers) for s, p in zip(signs, powers, strict=True)])
+    return found
+
+
+@given(
+    st.sampled_from(BACKENDS),
+    st.integers(1, 4),
+    st.integers(1, 50),
+    st.floats(0.05, 30),
+    st.booleans(),
+    st.floats(0, 50),
+    st.integers(0, 99),
+)
+def test_shares_of_a_soft_competition(backend, n, k, t, anti_hebbian, spread, seed):
+    drive = spread * torch.randn(n, k, generator=torch.Generator().manual_seed(seed))
+    with kernels.use(backend):
+        found = kernels.soft_wta(drive, t, anti_hebbian)
+    expected = torch.tensor(shares(drive, t, anti_hebbian))
+    torch.testing.assert_close(found, expected, rtol=1e-4 + 1e-6 * t * spread, atol=1e-6)
+    large = expected.abs() > 1e-30
+    assert torch.equal(found.sign()[large], expected.sign()[large])
+
+
+@backends
+def test_of_equals_the_first_wins(backend):
+    for k in (1, 5, 16, 17, 40):
+        drive = torch.zeros(2, k)
+        drive[1, k // 2 :] = 3.0
+        with kernels.use(backend):
+            found = kernels.soft_wta(drive, 2.0, True)
+        assert found[0].argmax() == 0
+        assert found[1].argmax() == k // 2
+        assert (found > 0).sum() == 2
+
+
+@backends
+def test_soft_competitions_of_every_shape_and_precision(backend):
+    for shape in ((3, 4, 5), (0, 5), (7,), (2, 3, 4, 20)):
+        drive = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        for given_ in (drive, drive.double(), drive.movedim(0, -1).contiguous().movedim(-1, 0)):
+            with kernels.use(backend):
+                found = kernels.soft_wta(given_, 0.7, False)
+            assert (found.shape, found.dtype) == (given_.shape, given_.dtype)
+            torch.testing.assert_close(found, torch.softmax(0.7 * given_, -1))
+
+
+@backends
+def test_what_is_not_finite_is_not_hidden(backend):
+    drive = torch.randn(4, 40, generator=torch.Generator().manual_seed(0))
+    drive[1, 33], drive[2, 3], drive[3, 5] = float("nan"), float("inf"), -float("inf")
+    with kernels.use(backend):
+        found = kernels.soft_wta(drive, 1.0, True)
+    assert found[0].isfinite().all()
+    assert found[1].isnan().any()
+    assert found[2].isnan().any()
+    assert found[3].isfinite().all()
+    assert float(found[3, 5]) == 0
+
+
+def test_threads_give_the_bits_of_one_in_soft_competitions():
+    drive = torch.randn(3000, 600, generator=torch.Generator().manual_seed(0))
+    found = []
+    with kernels.use("numba"):
+        for scheduler in (Serial(), Threads(2)):
+            plan = make_plan(
+                [Task("t", 0, (), lambda f: f.append(kernels.soft_wta(drive, 1, True)))]
+            )
+            scheduler.submit(plan, found).wait()
+            scheduler.close()
+    assert torch.equal(*found)

@@ -66,3 +66,10 @@ def test_bad_arguments_are_named(kind: Any, name: str, value: object) -> None:
     message = f"{kind.__name__}: {name}={value!r} is not allowed; it must be a number > 0"
     with pytest.raises(ConfigError, match=message):
         kind(value)
+
+
+@pytest.mark.parametrize("layer", [sh.Triangle(0.7), sh.RePU(1.4), sh.Triangle(2.0)], ids=str)
+def test_powers_hand_gradients_on(layer):
+    """What was raised in place cannot be differentiated."""
+    x = torch.tensor([[0.5, 2.0, -1.0, 3.0]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(layer, (x,))

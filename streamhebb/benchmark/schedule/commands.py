@@ -12,8 +12,7 @@ from typing import Annotated
 import torch
 import typer
 
-from streamhebb.benchmark.record import Out, finish
-from streamhebb.errors import ConfigError
+from streamhebb.benchmark.record import Out, finish, show, whole_numbers
 from streamhebb.parts import require, require_choice
 
 app = typer.Typer(help="What schedulers gain and cost.", no_args_is_help=True)
@@ -28,18 +27,6 @@ def _one_thread() -> None:
 Picture = Annotated[Path | None, typer.Option(help="Also draw the result to this PNG file.")]
 Workers = Annotated[int, typer.Option(help="Threads that work at the same time.")]
 Rounds = Annotated[int, typer.Option(help="Turns each side takes.")]
-
-
-def _numbers(name: str, text: str, at_least: int = 1) -> list[int]:
-    try:
-        found = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ConfigError(
-            f"bench schedule: {name}={text!r} is not allowed; give whole numbers, as in 0,1,2"
-        ) from None
-    for number in found:
-        require("bench schedule", name, number, at_least=at_least, whole=True)
-    return found
 
 
 @app.command()
@@ -62,7 +49,7 @@ def speed(
         require("bench schedule speed", name, value, at_least=1, whole=True)
     require("bench schedule speed", "busy", busy, at_least=0, whole=True)
     found = []
-    for batch in _numbers("batches", batches):
+    for batch in whole_numbers("bench schedule", "batches", batches):
         turn = steps * (4 if batch < 10 else 1)  # short steps, longer turns
         found += compare(batch, busy=busy, rounds=rounds, steps=turn, depth=depth, workers=workers)
     table = [
@@ -81,7 +68,7 @@ def speed(
         times, spread = f"{row.times:.2f}", f"{row.lowest:.2f}, {row.highest:.2f}"
         cells = row.batch, row.busy, row.way, row.threads, f"{row.ms:.1f}", times, spread
         table.append([*map(str, cells), "yes" if row.same_bits else "no"])
-    _show(table)
+    show(table)
     if picture is not None:
         typer.echo(f"written to {draw(found, picture)}")
     settings = {"rounds": rounds, "steps": steps, "depth": depth, "workers": workers}
@@ -108,7 +95,7 @@ def overhead(
         traced = "yes" if row.traced else ""
         costs = [f"{row.us:.2f}", f"{row.added:.2f}", besides]
         table.append([row.what, row.way, str(row.in_flight), traced, *costs])
-    _show(table)
+    show(table)
     off = untraced(rounds, 40 * frames)
     typer.echo(
         f"tracing off costs a task {off.serial:.0f} ns in Serial; in Threads {off.check:.0f} ns, "
@@ -133,7 +120,7 @@ def balance(
     for name, value in (("batch", batch), ("rounds", rounds), ("steps", steps)):
         require("bench schedule balance", name, value, at_least=1, whole=True)
     found = []
-    for width in _numbers("widths", widths):
+    for width in whole_numbers("bench schedule", "widths", widths):
         found += compare(width, batch=batch, workers=workers, rounds=rounds, steps=steps)
     title = "neurons|pieces|shared|layers, ms|1 thread, ms|bound, ms|apart, ms|took, ms"
     table = [[*title.split("|"), "times as fast", "of the bound", "of apart", "same bits"]]
@@ -143,7 +130,7 @@ def balance(
         cells = row.width, row.pieces, "yes" if row.shared else "no", layers, *times
         reached = f"{100 * row.reached:.0f} %", f"{100 * row.of_apart:.0f} %"
         table.append([*map(str, cells), *reached, "yes" if row.same_bits else "no"])
-    _show(table)
+    show(table)
     settings = {"batch": batch, "rounds": rounds, "steps": steps}
     finish(out, {"settings": settings, "balance": [asdict(row) for row in found]})
 
@@ -169,7 +156,7 @@ def orders(
     for name in data.split(","):
         require_choice("bench schedule orders", "data", name, tuple(NETS))
     found: list[Cost] = []
-    for seed in _numbers("seeds", seeds, 0):
+    for seed in whole_numbers("bench schedule", "seeds", seeds, 0):
         for name in data.split(","):
             for row in compare(load(name, seed, samples, tested), seed, chosen):
                 found.append(row)
@@ -189,7 +176,7 @@ def orders(
         pace = statistics.mean(row.per_second for row in mine)
         most = max(row.most for row in mine)
         table.append([name, way, *accuracies, f"{behind:.2f}", str(most), f"{pace:.0f}"])
-    _show(table)
+    show(table)
     if picture is not None:
         typer.echo(f"written to {draw(found, picture)}")
     settings = {"samples": samples, "tested": tested}
@@ -243,7 +230,7 @@ def latency(
         missed = ", ".join(f"{count} {cause}" for cause, count in sorted(row.missed.items()))
         counts = str(row.results), str(row.learned), f"{row.late:.1f}"
         table.append([row.policy, *times, *counts, missed])
-    _show(table)
+    show(table)
     settings = {
         "source": source,
         "net": name,
@@ -253,10 +240,3 @@ def latency(
         "workers": workers,
     }
     finish(out, {"settings": settings, "latency": [asdict(row) for row in found]})
-
-
-def _show(table: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())

@@ -1,0 +1,56 @@
+"""``streamhebb bench speed``: learning steps beside the published step written plainly."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamhebb.benchmark.record import Out, finish, show, whole_numbers
+from streamhebb.benchmark.speed.compare import TUNED, Speed, compare, draw, malloc
+
+
+def speed(
+    batches: Annotated[str, typer.Option(help="Samples a step, e.g. 1,10,64")] = "1,10,64",
+    threads: Annotated[str, typer.Option(help="Numbers of threads, e.g. 1,2")] = "1,2",
+    rounds: Annotated[int, typer.Option(help="Turns each side takes.")] = 9,
+    seconds: Annotated[float, typer.Option(help="Of a turn of the plain step, about.")] = 0.5,
+    tuned: Annotated[
+        bool, typer.Option("--tuned", help="Keep freed memory instead of asking for it again.")
+    ] = False,
+    picture: Annotated[Path | None, typer.Option(help="Also draw the result to this file.")] = None,
+    out: Out = None,
+) -> None:
+    """The published CIFAR-10 net: each way to make a step beside the published step, plainly."""
+    if tuned and malloc() == "default":  # it is read when a process begins
+        command = [sys.executable, "-m", "streamhebb", *sys.argv[1:]]
+        again = subprocess.run(command, env=os.environ | TUNED, check=False)  # noqa: S603 - itself
+        raise typer.Exit(again.returncode)
+    found: list[Speed] = []
+    for batch in whole_numbers("bench speed", "batches", batches):
+        for count in whole_numbers("bench speed", "threads", threads):
+            found += compare(batch, count, rounds=rounds, seconds=seconds)
+    show(rows(found))
+    if picture is not None:
+        typer.echo(f"written to {draw(found, picture)}")
+    settings = {"rounds": rounds, "seconds": seconds, "malloc": malloc()}
+    finish(out, {"settings": settings, "speed": [asdict(row) for row in found]})
+
+
+def rows(found: Sequence[Speed]) -> list[list[str]]:
+    """A table of what was measured."""
+    title = "batch|threads|malloc|way|learns|ms a step|times as fast|worst, best|floor, ms|of floor"
+    table = [title.split("|")]
+    for row in found:
+        learns = "yes" if row.learns else "no"
+        spread = f"{row.lowest:.2f}, {row.highest:.2f}"
+        cells = row.batch, row.threads, row.malloc, row.way, learns, f"{row.ms:.1f}"
+        floor = f"{row.floor:.1f}", f"{100 * row.of_floor:.0f} %"
+        table.append([*map(str, cells), f"{row.times:.2f}", spread, *floor])
+    return table

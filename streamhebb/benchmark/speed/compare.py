@@ -1,0 +1,229 @@
+"""The library's step beside the plain one, taking turns in one process, and beside its floor.
+
+The floor is what the products of a step take at the speed that this machine multiplies large
+matrices with, measured in the same rounds: a direct step multiplies once to respond and once to
+learn. Winograd's products are fewer, so that a step may be below the floor of a direct one.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from streamhebb import kernels
+from streamhebb.benchmark.schedule.speed import natural_like, published
+from streamhebb.benchmark.schedule.turns import Side, ratio, take_turns, threads
+from streamhebb.benchmark.speed.plain import plain
+from streamhebb.layers import Conv2d
+from streamhebb.net import StreamNet
+from streamhebb.values import Shape
+
+SHAPE = (3, 32, 32)
+WAYS = ("direct", "winograd2", "winograd4", "direct, numba", "winograd4, numba")
+LOOKS = ", only responds"
+PEAK = 1024
+"""Side of the matrices whose product tells the peak."""
+TUNED = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "2000000000"}
+"""With these in the environment, freed memory is kept instead of given back and asked for again."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One way to make a step.
+
+    Args:
+        way: how.
+        batch: samples a step.
+        threads: of torch.
+        malloc: ``"default"`` or ``"tuned"``.
+        learns: whether it learns; else it only responds.
+        ms: milliseconds a step, median over rounds.
+        times: as fast as the plain step, median over rounds.
+        lowest: the same in the worst round.
+        highest: the same in the best round.
+        floor: milliseconds that the products of a direct step take at the machine's peak.
+        of_floor: floor / time, median over rounds.
+    """
+
+    way: str
+    batch: int
+    threads: int
+    malloc: str
+    learns: bool
+    ms: float
+    times: float
+    lowest: float
+    highest: float
+    floor: float
+    of_floor: float
+
+
+def multiplications(net: StreamNet, shape: Shape = SHAPE) -> int:
+    """Multiplications that one sample costs in the products of all layers, to respond."""
+    count = 0
+    for layer in net.layers:
+        after = layer.shape(shape)  # type: ignore[operator]
+        if isinstance(layer, Conv2d):
+            count += layer.weight.numel() * after[1] * after[2]
+        shape = after
+    return count
+
+
+def product(side: int = PEAK) -> Side:
+    """A turn of the machine: seconds of one multiplication and addition of large matrices."""
+    a, b = torch.rand(side, side), torch.rand(side, side)
+    out = torch.empty(side, side)
+
+    def turn() -> float:
+        torch.mm(a, b, out=out)
+        start = perf_counter()
+        for _ in range(4):
+            torch.mm(a, b, out=out)
+        return (perf_counter() - start) / 4 / side**3
+
+    return turn
+
+
+def with_method(net: StreamNet, method: str) -> StreamNet:
+    """Return a copy whose layers make their products so, where they can."""
+    copied = copy.deepcopy(net)
+    for layer in copied.layers:
+        if isinstance(layer, Conv2d) and method in layer.synapse.methods:
+            layer.method = method
+    return copied
+
+
+def compare(
+    batch: int,
+    count: int,
+    *,
+    ways: Sequence[str] = WAYS,
+    rounds: int = 9,
+    seconds: float = 0.5,
+    make: Callable[[], StreamNet] = published,
+    shape: Shape = SHAPE,
+) -> list[Speed]:
+    """Measure all ways; the plain step is the base.
+
+    Args:
+        batch: samples a step.
+        count: threads of torch.
+        ways: methods of the library's convolutions, each with its backend unless that is torch.
+        rounds: turns each side takes.
+        seconds: that a turn of the plain step takes, about.
+        make: builds the net.
+        shape: of one sample.
+    """
+    net = make()
+    base = plain(list(net.layers))  # type: ignore[arg-type]
+    batches = torch.split(natural_like(8 * batch, shape), batch)
+    nets = {way: with_method(net, way.partition(", ")[0]) for way in ways}
+    with threads(count):
+        start = perf_counter()
+        base.step(batches[0])
+        base.step(batches[1])
+        steps = max(2, round(2 * seconds / (perf_counter() - start)))
+        sides: dict[str, Side] = {
+            "product": product(),
+            "plain": partial(_turn, base.step, batches, steps),
+        }
+        for way, each in nets.items():
+            backend = way.partition(", ")[2] or "torch"
+            sides[way] = partial(_turn, each.step, batches, steps, backend)
+            sides[way + LOOKS] = partial(_turn, each.respond, batches, steps, backend)
+        for side in sides.values():
+            side()
+        took = take_turns(sides, range(rounds))
+    each_sample = multiplications(net, shape) * batch
+    peak = took.pop("product")
+    found = []
+    for way, times in took.items():
+        learns = not way.endswith(LOOKS)
+        floors = [each * each_sample * (2 if learns else 1) for each in peak]
+        ratios = [a / b for a, b in zip(took["plain"], times, strict=True)]
+        found.append(
+            Speed(
+                way.removesuffix(LOOKS),
+                batch,
+                count,
+                malloc(),
+                learns,
+                1000 * statistics.median(times),
+                statistics.median(ratios),
+                min(ratios),
+                max(ratios),
+                1000 * statistics.median(floors),
+                ratio(floors, times),
+            )
+        )
+    return found
+
+
+def malloc() -> str:
+    """Which memory allocation this process runs with."""
+    return "tuned" if all(os.environ.get(k) == v for k, v in TUNED.items()) else "default"
+
+
+def _turn(
+    step: Callable[[Tensor], object],
+    batches: Sequence[Tensor],
+    steps: int,
+    backend: str = "torch",
+) -> float:
+    """Seconds a step."""
+    with kernels.use(backend):
+        step(batches[-1])  # not timed: caches hold what another side left there
+        start = perf_counter()
+        for number in range(steps):
+            step(batches[number % len(batches)])
+        return (perf_counter() - start) / steps
+
+
+def draw(found: Sequence[Speed], path: Path) -> Path:
+    """Draw how many times as fast as the plain step each way was, as a PNG file.
+
+    Raises:
+        ConfigError: if the folder or disk refuses.
+    """
+    # Matplotlib is slow to import.
+    from streamhebb.pictures.style import BLUE, INK, MUTED, ORANGE, new_figure, save, tidy
+
+    note = "Median over rounds, with the worst and best one. The line is the published step."
+    figure = new_figure(7.2, 3.8, "Learning steps against the published one", note)
+    axes = figure.add_subplot()
+    learning = [row for row in found if row.learns]
+    ways = list(dict.fromkeys(row.way for row in learning))[1:]
+    groups = list(dict.fromkeys((row.batch, row.threads) for row in learning))
+    width = 0.8 / max(1, len(ways))
+    for place, way in enumerate(ways):
+        rows = [row for row in learning if row.way == way]
+        at = [
+            groups.index((r.batch, r.threads)) + width * (place - (len(ways) - 1) / 2) for r in rows
+        ]
+        heights = [row.times for row in rows]
+        spread = [[r.times - r.lowest for r in rows], [r.highest - r.times for r in rows]]
+        axes.bar(
+            at,
+            heights,
+            0.9 * width,
+            color=(ORANGE, BLUE, INK, "#e8b27a", "#8fb7d9")[place % 5],
+            label=way,
+        )
+        axes.errorbar(at, heights, spread, fmt="none", ecolor=MUTED, elinewidth=1, capsize=3)
+    axes.axhline(1, color=MUTED, linewidth=0.8)
+    names = [f"batch {b}\n{n} thread{'s' if n > 1 else ''}" for b, n in groups]
+    axes.set_xticks(range(len(groups)), names)
+    axes.set_ylabel("times as fast")
+    tidy(axes)
+    axes.legend(frameon=False, fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return save(figure, path)

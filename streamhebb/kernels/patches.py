@@ -1,0 +1,71 @@
+"""Windows of images that are written out only if somebody looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from streamhebb.kernels.windows import windows
+from streamhebb.kernels.winograd import Tiles
+
+METHODS = {"direct": 0, "winograd2": 2, "winograd4": 4}
+"""How the products of a convolution with 3 x 3 windows can be made, and the side of its tiles."""
+
+
+class Patches(Tensor):
+    """The matrix of [`windows`][streamhebb.kernels.windows.windows] 3 x 3, ``(n, 9 * C)``.
+
+    To torch, and to a rule, it is that matrix. A kernel that knows it works on tiles of the images
+    instead, and the matrix is never made.
+
+    Attributes:
+        image: padded images, channels last, contiguous, shape ``(B, H, W, C)``.
+        side: of a tile of outputs; see [`Tiles`][streamhebb.kernels.winograd.Tiles].
+
+    Example:
+        >>> patches = Patches(torch.arange(16.0).view(1, 4, 4, 1), side=2)
+        >>> patches.shape, patches.sum(1).tolist()
+        (torch.Size([4, 9]), [45.0, 54.0, 81.0, 90.0])
+    """
+
+    image: Tensor
+    side: int
+
+    @staticmethod
+    def __new__(cls, image: Tensor, side: int) -> Patches:
+        """Make a tensor of the right shape and type, without memory."""
+        batch, height, width, channels = image.shape
+        shape = batch * (height - 2) * (width - 2), 9 * channels
+        made = Tensor._make_wrapper_subclass(cls, shape, dtype=image.dtype, device=image.device)
+        made.image, made.side = image, side
+        return made
+
+    @cached_property
+    def tiles(self) -> Tiles:
+        """The images cut into tiles."""
+        return Tiles(self.image, self.side)
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """The matrix."""
+        return windows(self.image, (3, 3), 1, 1).reshape(self.shape)
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Do anything else with the matrix."""
+        args, kwargs = tree_map(_written_out, (args, kwargs or {}))
+        return func(*args, **kwargs)
+
+
+def _written_out(value: Any) -> Any:
+    return value.rows if isinstance(value, Patches) else value
