@@ -14,6 +14,7 @@ from torch import Tensor
 
 from streamhebb import kernels
 from streamhebb.errors import ConfigError
+from streamhebb.kernels.torch_backend import reverse_losers
 from streamhebb.parts import require, require_choice
 
 
@@ -39,14 +40,6 @@ def apply_function(name: str, drive: Tensor) -> Tensor:
         case "tanh":
             return drive.tanh()
     raise AssertionError(name)  # names are checked at construction
-
-
-def _reverse_losers(share: Tensor, drive: Tensor) -> Tensor:
-    """Change, in place, the sign of every share but the winner's."""
-    # The winner is taken from the drive itself: shares may tie after rounding.
-    winner = drive.argmax(-1, keepdim=True)
-    won = share.gather(-1, winner)
-    return share.neg_().scatter_(-1, winner, won)
 
 
 def _ranked(owner: str, drive: Tensor, rank: int) -> Tensor:
@@ -176,7 +169,7 @@ class ShareWTA:
         value = apply_function(self.function, drive)
         total = value.sum(-1, keepdim=True)
         share = value / total.masked_fill(total == 0, 1)
-        return _reverse_losers(share, drive) if self.anti_hebbian else share
+        return reverse_losers(share, drive) if self.anti_hebbian else share
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,11 @@ def sparse_drive(pre: Tensor, weight: Tensor, index: Tensor) -> Tensor:
 def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
     """See `streamhebb.kernels.soft_wta`."""
     share = torch.softmax(drive * t, -1)
-    if not anti_hebbian:
-        return share
+    return reverse_losers(share, drive) if anti_hebbian else share
+
+
+def reverse_losers(share: Tensor, drive: Tensor) -> Tensor:
+    """Change, in place, the sign of every share but the winner's."""
     # The winner is taken from the drive itself: shares may tie after rounding.
     winner = drive.argmax(-1, keepdim=True)
     won = share.gather(-1, winner)

@@ -13,13 +13,17 @@ from typing import Annotated
 import typer
 
 from streamhebb.benchmark.record import Out, finish, show, whole_numbers
-from streamhebb.benchmark.speed.compare import TUNED, Speed, compare, draw, malloc
+from streamhebb.benchmark.speed.compare import TUNED, WAYS, Speed, compare, draw, malloc
+from streamhebb.parts import require_choice
 
 
 def speed(
     batches: Annotated[str, typer.Option(help="Samples a step, e.g. 1,10,64")] = "1,10,64",
     threads: Annotated[str, typer.Option(help="Numbers of threads, e.g. 1,2")] = "1,2",
     rounds: Annotated[int, typer.Option(help="Turns each side takes.")] = 9,
+    ways: Annotated[str, typer.Option(help="Ways of the library, separated by ;")] = "; ".join(
+        WAYS
+    ),
     seconds: Annotated[float, typer.Option(help="Of a turn of the plain step, about.")] = 0.5,
     tuned: Annotated[
         bool, typer.Option("--tuned", help="Keep freed memory instead of asking for it again.")
@@ -32,10 +36,13 @@ def speed(
         command = [sys.executable, "-m", "streamhebb", *sys.argv[1:]]
         again = subprocess.run(command, env=os.environ | TUNED, check=False)  # noqa: S603 - itself
         raise typer.Exit(again.returncode)
+    wanted = [way.strip() for way in ways.split(";")]
+    for way in wanted:
+        require_choice("bench speed", "ways", way, WAYS)
     found: list[Speed] = []
     for batch in whole_numbers("bench speed", "batches", batches):
         for count in whole_numbers("bench speed", "threads", threads):
-            found += compare(batch, count, rounds=rounds, seconds=seconds)
+            found += compare(batch, count, ways=wanted, rounds=rounds, seconds=seconds)
     show(rows(found))
     if picture is not None:
         typer.echo(f"written to {draw(found, picture)}")

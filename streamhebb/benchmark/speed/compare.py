@@ -11,6 +11,7 @@ import copy
 import os
 import statistics
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,15 +22,17 @@ from torch import Tensor
 
 from streamhebb import kernels
 from streamhebb.benchmark.schedule.speed import natural_like, published
-from streamhebb.benchmark.schedule.turns import Side, ratio, take_turns, threads
+from streamhebb.benchmark.schedule.turns import Side, in_flight, ratio, take_turns, threads
 from streamhebb.benchmark.speed.plain import plain
 from streamhebb.layers import Conv2d
 from streamhebb.net import StreamNet
+from streamhebb.schedule import Threads
 from streamhebb.values import Shape
 
 SHAPE = (3, 32, 32)
 WAYS = ("direct", "winograd2", "winograd4", "direct, numba", "winograd4, numba")
 LOOKS = ", only responds"
+LANES = ", layers in threads"
 PEAK = 1024
 """Side of the matrices whose product tells the peak."""
 TUNED = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "2000000000"}
@@ -118,6 +121,7 @@ def compare(
         batch: samples a step.
         count: threads of torch.
         ways: methods of the library's convolutions, each with its backend unless that is torch.
+            With more than one thread each is also measured with layers in threads of their own.
         rounds: turns each side takes.
         seconds: that a turn of the plain step takes, about.
         make: builds the net.
@@ -127,7 +131,7 @@ def compare(
     base = plain(list(net.layers))  # type: ignore[arg-type]
     batches = torch.split(natural_like(8 * batch, shape), batch)
     nets = {way: with_method(net, way.partition(", ")[0]) for way in ways}
-    with threads(count):
+    with ExitStack() as ends, threads(count):
         start = perf_counter()
         base.step(batches[0])
         base.step(batches[1])
@@ -140,6 +144,10 @@ def compare(
             backend = way.partition(", ")[2] or "torch"
             sides[way] = partial(_turn, each.step, batches, steps, backend)
             sides[way + LOOKS] = partial(_turn, each.respond, batches, steps, backend)
+            if count > 1:
+                lanes = copy.deepcopy(each)
+                lanes.scheduler = ends.enter_context(closing(Threads(count)))
+                sides[way + LANES] = partial(_in_flight, lanes, batches, max(steps, 8), backend)
         for side in sides.values():
             side()
         took = take_turns(sides, range(rounds))
@@ -166,6 +174,13 @@ def compare(
             )
         )
     return found
+
+
+def _in_flight(net: StreamNet, batches: Sequence[Tensor], steps: int, backend: str) -> float:
+    """Seconds a step with several in flight."""
+    block = [batches[number % len(batches)] for number in range(steps + 1)]
+    with kernels.use(backend):
+        return in_flight(net, block, None) / steps
 
 
 def malloc() -> str:
@@ -215,7 +230,7 @@ def draw(found: Sequence[Speed], path: Path) -> Path:
             at,
             heights,
             0.9 * width,
-            color=(ORANGE, BLUE, INK, "#e8b27a", "#8fb7d9")[place % 5],
+            color=(ORANGE, BLUE, INK, "#e8b27a", "#8fb7d9", MUTED)[place % 6],
             label=way,
         )
         axes.errorbar(at, heights, spread, fmt="none", ecolor=MUTED, elinewidth=1, capsize=3)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import streamhebb as sh
-from streamhebb.benchmark.speed.compare import WAYS, compare, multiplications, with_method
+from streamhebb.benchmark.speed.compare import LANES, WAYS, compare, multiplications, with_method
 from streamhebb.benchmark.speed.plain import plain
 from streamhebb.errors import ConfigError
 
@@ -86,3 +86,11 @@ def test_all_ways_are_measured():
     assert all(row.ms > 0 and row.times > 0 and row.of_floor > 0 for row in found)
     look, learn = found[2], found[1]
     assert look.floor == pytest.approx(learn.floor / 2)
+
+
+def test_with_more_threads_layers_are_also_measured_in_threads():
+    found = compare(2, 2, ways=("direct",), rounds=1, seconds=0.001, make=small, shape=(3, 16, 16))
+    assert [(row.way, row.learns) for row in found] == [
+        ("plain", True), ("direct", True), ("direct", False), ("direct" + LANES, True),
+    ]  # fmt: skip
+    assert all(row.threads == 2 for row in found)

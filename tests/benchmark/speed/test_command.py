@@ -1,0 +1,82 @@
+"""What `streamhebb bench speed` takes, prints and writes."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from streamhebb.benchmark.commands import app
+from streamhebb.benchmark.speed import command
+from streamhebb.benchmark.speed.compare import TUNED, Speed
+from streamhebb.errors import ConfigError
+
+
+def measured(batch, count, *, ways, rounds, seconds):
+    """As if it had been measured."""
+    rows = [Speed("plain", batch, count, "default", True, 40.0, 1.0, 1.0, 1.0, 20.0, 0.5)]
+    for way in ways:
+        rows.append(Speed(way, batch, count, "default", True, 10.0, 4.0, 3.0, 5.0, 20.0, 2.0))
+        rows.append(Speed(way, batch, count, "default", False, 5.0, 8.0, 7.0, 9.0, 10.0, 2.0))
+    return rows
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_timed(monkeypatch):
+    monkeypatch.setattr(command, "compare", measured)
+
+
+def invoke(*words):
+    return CliRunner().invoke(app, ["speed", *words])
+
+
+def test_the_table_the_picture_and_the_file(tmp_path):
+    out, picture = tmp_path / "speed.json", tmp_path / "deep" / "speed.png"
+    result = invoke(
+        "--batches", "1,10", "--threads", "2", "--out", str(out), "--picture", str(picture)
+    )
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert len([line for line in lines if "winograd4" in line]) == 2 * 2 * 2
+    assert "4.00" in result.output
+    assert "200 %" in result.output
+    assert picture.read_bytes()[1:4] == b"PNG"
+    kept = json.loads(out.read_text())
+    assert len(kept["speed"]) == 2 * 11
+    assert kept["processor"]
+
+
+def test_some_ways_only():
+    result = invoke("--batches", "1", "--threads", "1", "--ways", "direct; winograd2")
+    assert "winograd2" in result.output
+    assert "winograd4" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--batches", "ten"), "batches='ten'"),
+        (("--threads", "0"), "threads"),
+        (("--ways", "fast"), "fast"),
+    ],
+)
+def test_what_cannot_be_is_refused(words, message):
+    result = invoke(*words)
+    assert isinstance(result.exception, ConfigError)
+    assert message in str(result.exception)
+
+
+def test_with_tuned_memory_it_starts_again(monkeypatch):
+    asked = {}
+
+    def run(words, env, check):
+        asked.update(words=words, env=env)
+        return type("Done", (), {"returncode": 3})()
+
+    monkeypatch.setattr(command.subprocess, "run", run)
+    monkeypatch.setattr(sys, "argv", ["streamhebb", "bench", "speed", "--tuned"])
+    assert invoke("--tuned").exit_code == 3
+    assert asked["words"][1:] == ["-m", "streamhebb", "bench", "speed", "--tuned"]
+    assert TUNED.items() <= asked["env"].items()
