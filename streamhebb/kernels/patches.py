@@ -27,6 +27,7 @@ class Patches(Tensor):
         side: of a tile of outputs; see [`Tiles`][streamhebb.kernels.winograd.Tiles].
 
     Example:
+        >>> import torch
         >>> patches = Patches(torch.arange(16.0).view(1, 4, 4, 1), side=2)
         >>> patches.shape, patches.sum(1).tolist()
         (torch.Size([4, 9]), [45.0, 54.0, 81.0, 90.0])
