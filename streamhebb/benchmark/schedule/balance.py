@@ -203,11 +203,12 @@ def _apart(nets: Sequence[StreamNet], xs: Sequence[Tensor]) -> float:
 
     def learn(net: StreamNet) -> None:
         torch.set_num_threads(1)
-        net.step(xs[0])
         ready.wait()
         for x in xs[1:]:
             net.step(x)
 
+    for net in nets:
+        net.step(xs[0])  # here, where an error is seen, and nobody waits for a thread that is gone
     working = [threading.Thread(target=learn, args=(net,)) for net in nets]
     for thread in working:
         thread.start()
