@@ -14,6 +14,7 @@ from torch import Tensor
 
 from streamhebb import kernels
 from streamhebb.parts import State, require
+from streamhebb.values import LocalUpdate
 
 TINY = 1e-30  # as published; matters only where every change is zero
 
@@ -78,6 +79,17 @@ class LayerMax:
             return kernels.largest(delta) + TINY, state
         largest = delta.view(groups, -1).abs().amax(1) + TINY
         return largest.repeat_interleave(delta.shape[0] // groups)[:, None], state
+
+    def foresee(self, update: LocalUpdate, weight: Tensor, top: Tensor) -> Tensor | None:
+        """Return the divisor before the change is known; ``None`` if that takes too long.
+
+        Args:
+            update: one outer product, and perhaps a decay.
+            weight: shape ``(n_out, n_in)``.
+            top: largest absolute weight of each neuron, shape ``(n_out,)``.
+        """
+        found = kernels.largest_change(update, weight, top)
+        return None if found is None else found + TINY
 
 
 def _remember(state: State, name: str, present: Tensor, memory: float) -> State:

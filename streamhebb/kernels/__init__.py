@@ -11,21 +11,29 @@ sparse synapse of fixed fan-in they are ``(n_out, fan_in)``, and ``index``, of t
 type ``int64``, says which input (of the neuron's group) each one weighs.
 """
 
+from streamhebb.kernels.changing import Rows, change, in_cache, largest_change, rows_of
 from streamhebb.kernels.choice import backend, use
 from streamhebb.kernels.dispatch import accumulate, drive, soft_wta, sparse_drive
 from streamhebb.kernels.passes import add_scaled, largest, row_norms
 from streamhebb.kernels.patches import METHODS, Patches
+from streamhebb.kernels.spare import Spare
 from streamhebb.kernels.windows import windows
 
 __all__ = [
     "METHODS",
     "Patches",
+    "Rows",
+    "Spare",
     "accumulate",
     "add_scaled",
     "backend",
+    "change",
     "drive",
+    "in_cache",
     "largest",
+    "largest_change",
     "row_norms",
+    "rows_of",
     "soft_wta",
     "sparse_drive",
     "use",

@@ -108,7 +108,7 @@ def accumulate(
         tensor([[2., 3.]])
     """
     update = update._replace(outer=tuple(o._replace(factor=o.at(weight)) for o in update.outer))
-    _check_update(update, weight, out, index)
+    check_update(update, weight, out, index)
     active().accumulate(update, weight, out, index)
     return out
 
@@ -129,7 +129,7 @@ def _check_index(index: Tensor, weight: Tensor, pre: Tensor) -> None:
             )
 
 
-def _check_update(update: LocalUpdate, weight: Tensor, out: Tensor, index: Tensor | None) -> None:
+def check_update(update: LocalUpdate, weight: Tensor, out: Tensor, index: Tensor | None) -> None:
     """Refuse shapes that are not as agreed; some would broadcast to a wrong change unnoticed."""
     n_out, n_in = weight.shape
     _check_shape("out", out, (n_out, n_in))

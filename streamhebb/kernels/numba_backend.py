@@ -22,8 +22,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from streamhebb.kernels import loops, torch_backend
+from streamhebb.kernels import loops, tile_loops, torch_backend
 from streamhebb.kernels.patches import Patches
+from streamhebb.kernels.winograd import Grid, Maps
 from streamhebb.sharing import cut, in_pieces
 from streamhebb.values import LocalUpdate, Outer
 
@@ -34,6 +35,36 @@ PASS = 16  # multiplications that a number of a softmax costs as much as
 LARGE = 1 << 18  # weights; below, handing arrays to compiled code costs what the loops save
 
 drive = torch_backend.drive
+
+
+class _Loops:
+    """The maps of tiles of side 4 as loops; see [`Maps`][streamhebb.kernels.winograd.Maps]."""
+
+    side = 4
+
+    def inputs(self, image: Tensor, grid: Grid) -> Tensor:
+        tiles = image.new_empty(36, len(image) * grid[0] * grid[1], image.shape[3])
+        tile_loops.inputs(_array(image), *grid, tiles.numpy())
+        return tiles
+
+    def weights(self, weight: Tensor, out: Tensor) -> None:
+        tile_loops.weights(_array(weight.view(len(weight), 9, -1)), out.numpy())
+
+    def weights_back(self, products: Tensor, out: Tensor) -> None:
+        tile_loops.weights_back(products.numpy(), out.view(len(out), 9, -1).numpy())
+
+    def outputs(self, products: Tensor, grid: Grid, out: Tensor) -> None:
+        tile_loops.outputs(products.numpy(), *grid, out.numpy())
+
+    def outputs_back(self, images: Tensor, grid: Grid, out: Tensor) -> None:
+        tile_loops.outputs_back(images.numpy(), *grid, out.numpy())
+
+
+def maps(side: int, dtype: torch.dtype, device: torch.device) -> Maps:
+    """The maps of a tile's side."""
+    if side == _Loops.side and dtype == torch.float32 and device.type == "cpu":
+        return _Loops()
+    return torch_backend.maps(side, dtype, device)
 
 
 class _Plan(NamedTuple):
@@ -115,7 +146,7 @@ def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
 
 def _array(value: Tensor) -> loops.Array:
     """The same memory, as loops take it."""
-    return value.contiguous().numpy()
+    return value.detach().contiguous().numpy()
 
 
 def _plan(outer: Outer, weight: Tensor, index: Tensor | None, plain: bool) -> _Plan | None:

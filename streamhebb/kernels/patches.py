@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
+from streamhebb.kernels.choice import active
 from streamhebb.kernels.windows import windows
 from streamhebb.kernels.winograd import Tiles
 
@@ -48,7 +51,14 @@ class Patches(Tensor):
     @cached_property
     def tiles(self) -> Tiles:
         """The images cut into tiles."""
-        return Tiles(self.image, self.side)
+        maps = active().maps(self.side, self.image.dtype, self.image.device)
+        return Tiles(self.image, maps)
+
+    @cached_property
+    def tops(self) -> Tensor:
+        """Largest absolute number of every row, shape ``(n,)``."""
+        pixels = torch.maximum(self.image.amax(3), self.image.amin(3).neg_())
+        return F.max_pool2d(pixels, 3, stride=1).flatten()
 
     @cached_property
     def rows(self) -> Tensor:

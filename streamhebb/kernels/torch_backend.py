@@ -12,9 +12,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from streamhebb.kernels import winograd
 from streamhebb.kernels.patches import Patches
 from streamhebb.sharing import cut, in_pieces
 from streamhebb.values import LocalUpdate, Outer
+
+maps = winograd.products
 
 AT_ONCE = 1 << 22  # numbers gathered at a time for sparse synapses: 16 MiB in float32
 
@@ -109,19 +112,19 @@ def _accumulate(
     for number, outer in enumerate(outers):
         post, pre, factor = outer.post, outer.pre, outer.at(weight)
         if number == 0:
-            _product(post, pre, out, index)
+            product(post, pre, out, index)
             if factor is not None:
                 out *= factor
         else:
-            product = _product(post, pre, torch.empty_like(out), index)
-            out += product if factor is None else product.mul_(factor)
+            more = product(post, pre, torch.empty_like(out), index)
+            out += more if factor is None else more.mul_(factor)
     if decay is not None:
         out.addcmul_(weight, decay, value=-1)
     if dense is not None:
         out += dense
 
 
-def _product(post: Tensor, pre: Tensor, out: Tensor, index: Tensor | None) -> Tensor:
+def product(post: Tensor, pre: Tensor, out: Tensor, index: Tensor | None = None) -> Tensor:
     """Write the sum of post times pre over competitions into ``out``."""
     if isinstance(pre, Patches):
         pre.tiles.learn(post, out)

@@ -23,17 +23,25 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from streamhebb.kernels.spare import Spare
+
+Grid = tuple[int, int]
+"""Tiles in a column and in a row of an image."""
 
 SIDES = (2, 4)
 """Sides of tiles, $m$."""
 
 KEPT = 1 << 20
 """Numbers made of the weights of a few neurons: 4 MiB in float32, which a cache can hold."""
+
+_spare = Spare()
 
 _INPUT = {
     2: ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
@@ -63,28 +71,105 @@ _OUTPUT = {
 }
 
 
-class Maps(NamedTuple):
-    r"""The three maps on both sides at once: what was a matrix of pixels is a vector.
+class Maps(Protocol):
+    """The maps of one side of tiles. Neurons may be some of a layer's, ``k`` of them."""
+
+    side: int
+
+    def inputs(self, image: Tensor, grid: Grid) -> Tensor:
+        """Map padded images, channels last, to tiles ``(p, tiles, C)``."""
+        ...
+
+    def weights(self, weight: Tensor, out: Tensor) -> None:
+        """Map weights ``(k, 9 * C)`` to ``(p, k, C)``."""
+        ...
+
+    def weights_back(self, products: Tensor, out: Tensor) -> None:
+        """Map what tiles learned, ``(p, k, C)``, to changes of weights, ``(k, 9 * C)``."""
+        ...
+
+    def outputs(self, products: Tensor, grid: Grid, out: Tensor) -> None:
+        """Map products ``(p, tiles, k)`` to images ``(B, OH, OW, k)``."""
+        ...
+
+    def outputs_back(self, images: Tensor, grid: Grid, out: Tensor) -> None:
+        """Map images ``(B, OH, OW, k)`` to tiles ``(p, tiles, k)``; 0 outside of the images."""
+        ...
+
+
+class Products:
+    r"""The maps as products with matrices, both sides of a tile at once.
+
+    What was a matrix of pixels is a vector, mapped by $M \otimes M$.
 
     Args:
-        input: $B^T \\otimes B^T$, shape ``(p, p)`` with $p = (m + 2)^2$.
-        weight: $G \\otimes G$, shape ``(p, 9)``.
-        output: $A^T \\otimes A^T$, shape ``(m * m, p)``.
+        side: of a tile of outputs, 2 or 4.
+        dtype: of all tensors.
+        device: of all tensors.
     """
 
-    input: Tensor
-    weight: Tensor
-    output: Tensor
+    def __init__(self, side: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.side = side
+        self._input, self._weight, self._output = (
+            _both_sides(table[side], dtype, device) for table in (_INPUT, _WEIGHT, _OUTPUT)
+        )
+
+    def inputs(self, image: Tensor, grid: Grid) -> Tensor:
+        """See `Maps`."""
+        batch, _, _, channels = image.shape
+        edge, (b, row, col, one) = self.side + 2, image.stride()
+        cut = torch.as_strided(
+            image,
+            (edge, edge, batch, *grid, channels),
+            (row, col, b, self.side * row, self.side * col, one),
+        )
+        return (self._input @ cut.reshape(edge * edge, -1)).view(edge * edge, -1, channels)
+
+    def weights(self, weight: Tensor, out: Tensor) -> None:
+        """See `Maps`."""
+        channels = out.shape[2]
+        by_pixel = weight.view(-1, 9, channels).transpose(0, 1).reshape(9, -1)
+        torch.mm(self._weight, by_pixel, out=out.view(len(out), -1))
+
+    def weights_back(self, products: Tensor, out: Tensor) -> None:
+        """See `Maps`."""
+        channels = products.shape[2]
+        made = self._weight.mT @ products.view(len(products), -1)
+        out.view(-1, 9, channels).copy_(made.view(9, -1, channels).transpose(0, 1))
+
+    def outputs(self, products: Tensor, grid: Grid, out: Tensor) -> None:
+        """See `Maps`."""
+        tiles = self._output @ products.view(len(products), -1)
+        m, (down, right) = self.side, grid
+        batch, height, width, k = out.shape
+        whole = tiles.view(m, m, batch, down, right, k).permute(2, 3, 0, 4, 1, 5)
+        if height == m * down and width == m * right:
+            _unflat(_unflat(out, 2, right, m), 1, down, m).copy_(whole)
+        else:
+            out.copy_(whole.reshape(batch, m * down, m * right, k)[:, :height, :width])
+
+    def outputs_back(self, images: Tensor, grid: Grid, out: Tensor) -> None:
+        """See `Maps`."""
+        m, (down, right) = self.side, grid
+        _, height, width, _ = images.shape
+        if height != m * down or width != m * right:
+            images = F.pad(images, (0, 0, 0, m * right - width, 0, m * down - height))
+        cut = _unflat(_unflat(images, 2, right, m), 1, down, m)
+        flat = cut.permute(2, 4, 0, 1, 3, 5).reshape(m * m, -1)
+        torch.mm(self._output.mT, flat, out=out.view(len(out), -1))
 
 
 @functools.cache
-def maps(side: int, dtype: torch.dtype, device: torch.device) -> Maps:
-    """Return the maps of a tile's side."""
-    made = []
-    for table in (_INPUT[side], _WEIGHT[side], _OUTPUT[side]):
-        one = torch.tensor(table, dtype=torch.float64)
-        made.append(torch.kron(one, one).to(device, dtype))
-    return Maps(*made)
+def products(side: int, dtype: torch.dtype, device: torch.device) -> Products:
+    """Return the maps of a tile's side, made once."""
+    return Products(side, dtype, device)
+
+
+def _both_sides(
+    table: Sequence[Sequence[float]], dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    one = torch.tensor(table, dtype=torch.float64)
+    return torch.kron(one, one).to(device, dtype)
 
 
 class Tiles:
@@ -92,87 +177,53 @@ class Tiles:
 
     Args:
         image: channels last, contiguous, shape ``(B, H, W, C)``.
-        side: of a tile of outputs, 2 or 4.
+        maps: of the side that tiles shall have.
 
     Attributes:
         values: $V$, shape ``(p, tiles, C)``.
         sides: height and width of the output.
+        grid: tiles in a column and in a row of an image.
     """
 
-    def __init__(self, image: Tensor, side: int) -> None:
-        batch, height, width, channels = image.shape
-        self.side = side
-        self.batch = batch
+    def __init__(self, image: Tensor, maps: Maps) -> None:
+        self.batch, height, width, _ = image.shape
+        self.maps = maps
         self.sides = height - 2, width - 2
-        self.grid = tuple(-(-length // side) for length in self.sides)
-        missing = [
-            side * n + 2 - length for n, length in zip(self.grid, (height, width), strict=True)
-        ]
-        if any(missing):
-            image = torch.nn.functional.pad(image, (0, 0, 0, missing[1], 0, missing[0]))
-        b, row, col, one = image.stride()
-        edge = side + 2
-        cut = torch.as_strided(
-            image,
-            (edge, edge, batch, *self.grid, channels),
-            (row, col, b, side * row, side * col, one),
-        )
-        self.maps = maps(side, image.dtype, image.device)
-        self.count = batch * self.grid[0] * self.grid[1]
-        mapped = self.maps.input @ cut.reshape(edge * edge, -1)
-        self.values = mapped.view(edge * edge, self.count, channels)
+        self.grid = -(-self.sides[0] // maps.side), -(-self.sides[1] // maps.side)
+        down, right = (maps.side * n + 2 for n in self.grid)
+        if (down, right) != (height, width):
+            image = F.pad(image, (0, 0, 0, right - width, 0, down - height))
+        self.values = maps.inputs(image, self.grid)
 
     def respond(self, weight: Tensor, out: Tensor) -> None:
         """Write the drive of some neurons, ``(B * OH * OW, k)``, with weights ``(k, 9 * C)``."""
-        height, width = self.sides
-        images = _unflat(out, 0, self.batch, height, width)
-        positions, _count, channels = self.values.shape
+        images = _unflat(out, 0, self.batch, *self.sides)
+        positions, count, channels = self.values.shape
         for few in self._few(len(weight)):
-            by_pixel = weight[few].view(-1, 9, channels).transpose(0, 1).reshape(9, -1)
-            made = (self.maps.weight @ by_pixel).view(positions, -1, channels)
-            products = torch.bmm(self.values, made.mT)
-            mapped = self.maps.output @ products.view(positions, -1)
-            self._joined(mapped, images[..., few])
+            k = few.stop - few.start
+            made, found = (positions, k, channels), (positions, count, k)
+            with _spare.lent(made, weight) as mapped, _spare.lent(found, weight) as product:
+                self.maps.weights(weight[few], mapped)
+                torch.bmm(self.values, mapped.mT, out=product)
+                self.maps.outputs(product, self.grid, images[..., few])
 
     def learn(self, post: Tensor, out: Tensor) -> None:
         """Write the sum of ``post`` times windows, ``(k, 9 * C)``; ``post (B * OH * OW, k)``."""
-        height, width = self.sides
-        images = _unflat(post, 0, self.batch, height, width)
-        channels = self.values.shape[2]
+        images = _unflat(post, 0, self.batch, *self.sides)
+        positions, count, channels = self.values.shape
         for few in self._few(len(out)):
-            mapped = self.maps.output.mT @ self._split(images[..., few])
-            mapped = mapped.view(len(self.values), self.count, -1)
-            products = torch.bmm(mapped.mT, self.values)
-            made = self.maps.weight.mT @ products.view(len(products), -1)
-            out[few].view(-1, 9, channels).copy_(made.view(9, -1, channels).transpose(0, 1))
+            k = few.stop - few.start
+            made, found = (positions, count, k), (positions, k, channels)
+            with _spare.lent(made, out) as mapped, _spare.lent(found, out) as product:
+                self.maps.outputs_back(images[..., few], self.grid, mapped)
+                torch.bmm(mapped.mT, self.values, out=product)
+                self.maps.weights_back(product, out[few])
 
     def _few(self, neurons: int) -> Iterator[slice]:
         positions, _, channels = self.values.shape
         step = max(16, KEPT // (positions * channels) // 16 * 16)
         for start, end in itertools.pairwise([*range(0, neurons, step), neurons]):
             yield slice(start, end)
-
-    def _joined(self, tiles: Tensor, out: Tensor) -> None:
-        """Put tiles ``(m * m, tiles * k)`` together to images ``(B, OH, OW, k)``."""
-        m, (down, right) = self.side, self.grid
-        whole = tiles.view(m, m, self.batch, down, right, -1).permute(2, 3, 0, 4, 1, 5)
-        (height, width), k = self.sides, whole.shape[-1]
-        if height == m * down and width == m * right:
-            _unflat(_unflat(out, 2, right, m), 1, down, m).copy_(whole)
-        else:
-            whole = whole.reshape(self.batch, m * down, m * right, k)
-            out.copy_(whole[:, :height, :width])
-
-    def _split(self, images: Tensor) -> Tensor:
-        """Cut images ``(B, OH, OW, k)`` into tiles ``(m * m, tiles * k)``; 0 beyond the edge."""
-        m, (down, right) = self.side, self.grid
-        (height, width), _k = self.sides, images.shape[-1]
-        if height != m * down or width != m * right:
-            images = torch.nn.functional.pad(
-                images, (0, 0, 0, m * right - width, 0, m * down - height)
-            )
-        cut = _unflat(_unflat(images, 2, right, m), 1, down, m)
-        return cut.permute(2, 4, 0, 1, 3, 5).reshape(m * m, -1)
 
 
 def _unflat(x: Tensor, dim: int, *sizes: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import NamedTuple
 
 import torch
@@ -18,6 +17,7 @@ from streamhebb.homeostasis import AdaptiveThreshold
 from streamhebb.init import Init, Normal
 from streamhebb.lateral import Lateral
 from streamhebb.layers import states
+from streamhebb.layers.changing import change
 from streamhebb.layers.makeup import OPTIONAL, check_parts
 from streamhebb.layers.rows import (
     batch_first,
@@ -107,6 +107,8 @@ class PlasticLayer(WiredLayer):
     level: Tensor | None  # only with a threshold
     lateral_weight: Tensor
     eligibility_trace: Tensor
+    unforeseen = 0
+    """Steps in which the largest change of the layer was not found before all others."""
 
     def __init__(
         self,
@@ -161,7 +163,7 @@ class PlasticLayer(WiredLayer):
         self.register_buffer("lateral_weight", None if lateral is None else lateral.init(n_out))
         trace = None if eligibility is None else torch.zeros_like(self.weight)
         self.register_buffer("eligibility_trace", trace)
-        self._kept = {
+        self.kept = {
             "rule": states.register(self, "rule", self.rule.init(n_in, n_out)),
             "scaling": states.register(self, "scaling", self.scaling.init(n_out)),
         }
@@ -174,7 +176,8 @@ class PlasticLayer(WiredLayer):
             for part, rest in self._rest.items():
                 states.register_carried(self, part, rest)
             self.register_load_state_dict_pre_hook(states.fit_rows)  # type: ignore[no-untyped-call]
-        self._spare: list[Tensor] = []  # memory for changes, as many as learn at once
+        self.spare = kernels.Spare()
+        self._known: tuple[Tensor, int, kernels.Rows] | None = None
         self.reset()
 
     # -- state ---------------------------------------------------------------------------------
@@ -192,15 +195,26 @@ class PlasticLayer(WiredLayer):
             return ()
         return tuple(f"{part}_{name}" for part, rest in self._rest.items() for name in rest)
 
-    def _scratch(self) -> Tensor:
-        with suppress(IndexError):  # several may learn at once
-            delta = self._spare.pop()
-            if (delta.device, delta.dtype) == (self.weight.device, self.weight.dtype):
-                return delta
-        return torch.empty_like(self.weight)
+    def rows(self) -> kernels.Rows:
+        """What is known of every neuron's weights, looked up only if they changed since."""
+        if self._known is not None and self._known[0] is self.weight:
+            _, version, rows = self._known
+            if version == self.weight._version:
+                return rows
+        return self.remember(kernels.rows_of(self.weight))
+
+    def remember(self, rows: kernels.Rows) -> kernels.Rows:
+        """Keep what is known of the present weights until they change."""
+        self._known = self.weight, self.weight._version, rows
+        return rows
+
+    def _rate_radius(self) -> Tensor:
+        # On a GPU a look costs less than it costs a recorded graph to know that none is needed.
+        kept = self.norm_p == 2 and self.weight.device.type == "cpu"
+        return self.rows().norm if kept else self.radius()
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_spare": []}  # scratch memory is never copied
+        return self.__dict__ | {"_known": None}  # versions are counted for each tensor anew
 
     def reset(self, generator: Generator | None = None) -> None:
         """Draw new weights from ``generator`` (torch's own if ``None``); forget all statistics."""
@@ -297,7 +311,7 @@ class PlasticLayer(WiredLayer):
         Returns:
             The update, and the next kept and carried state of the rule.
         """
-        kept = states.read(self, "rule", self._kept["rule"])
+        kept = states.read(self, "rule", self.kept["rule"])
         whole = Activity(seen.pre, post, seen.drive, self.weight, seen.voltage, modulator)
         rest = self._rest["trace"]
         if not rest:
@@ -310,15 +324,12 @@ class PlasticLayer(WiredLayer):
             updates.append(update)
         return summed(updates), {k: state[k] for k in kept}, {k: state[k] for k in rest}
 
-    def delta(
-        self, seen: Seen, modulator: float | Tensor = 1.0, out: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, State]:
-        """Return the raw change (in ``out``, if given), postsynaptic factors, the next state."""
+    def delta(self, seen: Seen, modulator: float | Tensor = 1.0) -> tuple[Tensor, Tensor]:
+        """Return the raw change and the postsynaptic factors; changes nothing."""
         post = self._post(seen)
-        update, kept, carried = self._terms(seen, post, modulator)
-        out = torch.empty_like(self.weight) if out is None else out
-        delta = kernels.accumulate(update, self.weight, out, self.wiring)
-        return delta, post, kept | carried
+        update, _, _ = self._terms(seen, post, modulator)
+        out = torch.empty_like(self.weight)
+        return kernels.accumulate(update, self.weight, out, self.wiring), post
 
     def advance(self, seen: Seen) -> None:
         """Let membranes and traces go on; nothing is learned."""
@@ -341,29 +352,18 @@ class PlasticLayer(WiredLayer):
         if not self.plasticity:
             self.advance(seen)
             return
-        delta, post, state = self.delta(seen, modulator, scratch := self._scratch())
+        post = self._post(seen)
+        update, kept, carried = self._terms(seen, post, modulator)
         if modulated(self.rule):
             modulator = 1.0  # it has been used
-        if self.eligibility is not None:
-            delta = self.eligibility_trace.mul_(self.eligibility.decay).add_(delta)
-        kept = states.read(self, "scaling", self._kept["scaling"])
-        divisor, scaling = self.scaling.divisor(delta, self.synapse.groups, kept)
         rate = self.current_rate()
         step = rate[:, None] * modulator if isinstance(rate, Tensor) else rate * modulator
-        if divisor is not None:
-            step = step / divisor
         self._learn_own(seen, post, rate, modulator)
-        rows = slice(self.trained)  # of all neurons if None
-        if isinstance(step, Tensor) and step.ndim > 1:
-            step = step[rows]
-        kernels.add_scaled(self.weight[rows], delta[rows], step)
-        if self.constraint is not None:
-            self.constraint(self.weight[rows])
-        states.write(self, "rule", {name: state[name] for name in self._kept["rule"]})
+        scaling = change(self, update, step)
+        states.write(self, "rule", kept)
         states.write(self, "scaling", scaling)
-        self._carry_on(seen, state)
+        self._carry_on(seen, carried)
         self.updates.add_(1)
-        self._spare.append(scratch)
 
     def _learn_own(
         self, seen: Seen, post: Tensor, rate: Tensor | float, modulator: float | Tensor

@@ -102,7 +102,10 @@ class WiredLayer(Layer):
     def current_rate(self) -> Tensor | float:
         """The rate the next update will use: one number, or shape ``(n_out,)``."""
         updates = int(self.updates) if self.rate.by_updates else 0
-        return self.rate(self.radius() if self.rate.by_radius else self.updates, updates)
+        return self.rate(self._rate_radius() if self.rate.by_radius else self.updates, updates)
+
+    def _rate_radius(self) -> Tensor:
+        return self.radius()
 
     def get_extra_state(self) -> dict[str, Any]:
         """What may be set while running, for ``state_dict``."""

@@ -120,7 +120,7 @@ def _prior(layer: PlasticLayer) -> Array:
 def _look(layer: PlasticLayer, x: Tensor) -> _First:
     """Take the first step apart; changes nothing."""
     drive, seen = layer.observe(x)
-    delta, post, _ = layer.delta(seen)
+    delta, post = layer.delta(seen)
     groups = layer.synapse.groups
     divisor, _ = LayerMax().divisor(delta, groups, {})
     scale = divisor if groups == 1 else divisor[:: layer.synapse.n_out // groups, 0]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamhebb import kernels
+from streamhebb.kernels import numba_backend
 from streamhebb.kernels.patches import METHODS, Patches
 from streamhebb.kernels.windows import windows
-from streamhebb.kernels.winograd import Tiles, maps
+from streamhebb.kernels.winograd import Products, Tiles, products
 from streamhebb.values import LocalUpdate, Outer
 
 sides = st.sampled_from([2, 4])
@@ -21,6 +22,10 @@ def draw(*shape, seed=0, dtype=torch.float64):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
+def tiles_of(image, side):
+    return Tiles(image, products(side, image.dtype, image.device))
+
+
 def rows_of(image):
     return windows(image, (3, 3), 1, 1).flatten(0, 2)
 
@@ -28,10 +33,10 @@ def rows_of(image):
 @pytest.mark.parametrize("side", [2, 4])
 def test_the_maps_do_what_they_are_for_in_one_dimension(side):
     """From Lavin and Gray: Y = A^T [(G w) (B^T x)] is the correlation of x and w."""
-    made = maps(side, torch.float64, torch.device("cpu"))
+    made = products(side, torch.float64, torch.device("cpu"))
     x, w = draw(side + 2, side + 2), draw(3, 3, seed=1)
-    products = (made.input @ x.flatten()) * (made.weight @ w.flatten())
-    out = (made.output @ products).view(side, side)
+    product = (made._input @ x.flatten()) * (made._weight @ w.flatten())
+    out = (made._output @ product).view(side, side)
     for i in range(side):
         for j in range(side):
             expected = sum(
@@ -45,7 +50,7 @@ def test_responding_is_the_product_with_windows(side, shape, neurons, seed):
     image = draw(*shape, seed=seed)
     weight, rows = draw(neurons, 9 * shape[3], seed=seed + 1), rows_of(image)
     out = image.new_full((len(rows), neurons), float("nan"))
-    Tiles(image, side).respond(weight, out)
+    tiles_of(image, side).respond(weight, out)
     torch.testing.assert_close(out, rows @ weight.mT, rtol=0, atol=1e-12)
 
 
@@ -55,7 +60,7 @@ def test_learning_is_the_sum_over_windows(side, shape, neurons, seed):
     rows = rows_of(image)
     post = draw(len(rows), neurons, seed=seed + 1)
     out = image.new_full((neurons, 9 * shape[3]), float("nan"))
-    Tiles(image, side).learn(post, out)
+    tiles_of(image, side).learn(post, out)
     torch.testing.assert_close(out, post.mT @ rows, rtol=0, atol=2e-12 * len(rows))
 
 
@@ -64,7 +69,7 @@ def test_in_single_precision_they_differ_by_rounding(side, bound):
     image, weight = draw(4, 10, 10, 96).float(), draw(64, 9 * 96, seed=1).float()
     exact = rows_of(image).double() @ weight.double().mT
     out = torch.empty(len(exact), 64)
-    Tiles(image, side).respond(weight, out)
+    tiles_of(image, side).respond(weight, out)
     assert float((out - exact).abs().max() / exact.abs().max()) < bound
 
 
@@ -72,10 +77,65 @@ def test_neurons_a_few_at_a_time_are_all_neurons():
     """More than are held in the cache at once."""
     image, weight = draw(1, 6, 6, 256).float(), draw(300, 9 * 256, seed=1).float()
     out = torch.full((16, 300), float("nan"))
-    tiles = Tiles(image, 4)
+    tiles = tiles_of(image, 4)
     assert len(list(tiles._few(300))) > 2
     tiles.respond(weight, out)
     torch.testing.assert_close(out, rows_of(image) @ weight.mT, rtol=1e-4, atol=1e-3)
+
+
+CPU = torch.device("cpu")
+
+
+@settings(deadline=None)  # numba compiles
+@given(shapes, st.integers(1, 70), st.integers(0, 99))
+def test_loops_map_as_products_do(shape, k, seed):
+    """All five maps, to rounding; images whose last tiles lie partly outside, too."""
+    batch, height, width, channels = shape
+    plain, loops = products(4, torch.float32, CPU), numba_backend.maps(4, torch.float32, CPU)
+    assert type(loops) is not type(plain)
+    grid = -(-height // 4), -(-width // 4)
+    tiles = batch * grid[0] * grid[1]
+
+    def agree(one, two):
+        torch.testing.assert_close(one, two, rtol=0, atol=2e-6 * float(two.abs().max() + 1))
+
+    image = draw(batch, 4 * grid[0] + 2, 4 * grid[1] + 2, channels, seed=seed).float()
+    agree(loops.inputs(image, grid), plain.inputs(image, grid))
+    ways = (
+        ("weights", draw(k, 9 * channels, seed=seed), (36, k, channels)),
+        ("weights_back", draw(36, k, channels, seed=seed), (k, 9 * channels)),
+    )
+    for name, given_, wanted in ways:
+        outs = [torch.full(wanted, float("nan")) for _ in range(2)]
+        for maps, out in zip((plain, loops), outs, strict=True):
+            getattr(maps, name)(given_.float(), out)
+        agree(*outs)
+    found = [torch.full((batch, height, width, k + 3), 7.0) for _ in range(2)]
+    product = draw(36, tiles, k, seed=seed).float()
+    for maps, out in zip((plain, loops), found, strict=True):
+        maps.outputs(product, grid, out[..., 2 : k + 2])
+    agree(*found)
+    backs = [torch.full((36, tiles, k), float("nan")) for _ in range(2)]
+    for maps, out in zip((plain, loops), backs, strict=True):
+        maps.outputs_back(found[0][..., 2 : k + 2], grid, out)
+    agree(*backs)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_loops_hand_nan_and_infinity_on(bad):
+    image = torch.zeros(1, 6, 6, 1)
+    image[0, 2, 2] = bad
+    tiles = Tiles(image, numba_backend.maps(4, torch.float32, CPU))
+    out = torch.zeros(16, 1)
+    tiles.respond(torch.ones(1, 9), out)
+    assert not out.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("side", "dtype"), [(2, torch.float32), (4, torch.float64), (4, torch.bfloat16)]
+)
+def test_what_loops_do_not_serve_torch_does(side, dtype):
+    assert isinstance(numba_backend.maps(side, dtype, CPU), Products)
 
 
 # -- as a matrix -----------------------------------------------------------------------------------
