@@ -21,6 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from streamhebb.kernels.choice import active
 from streamhebb.kernels.dispatch import check_update
 from streamhebb.kernels.patches import Patches
 from streamhebb.kernels.spare import Spare
@@ -28,10 +29,9 @@ from streamhebb.kernels.torch_backend import product
 from streamhebb.sharing import cut, in_pieces
 from streamhebb.values import LocalUpdate
 
-LARGE = 1 << 18  # weights; below, a change stays in the cache as it is
+LARGE = 1 << 20  # weights; below, a change stays in the cache as it is
 AT_ONCE = 1 << 20  # numbers of a change that are made at a time: 4 MiB in float32
-TRIED = 16  # neurons whose change is computed to find the largest, at a time
-TRIES = 4
+TRIED = (4, 16, 64)  # neurons whose change is computed to find the largest, one try after the other
 ROUNDING = 1.0001  # a bound is itself rounded
 
 Step = Tensor | Callable[[slice, Tensor], Tensor]
@@ -62,7 +62,7 @@ def rows_of(weight: Tensor) -> Rows:
 
     def piece(number: int) -> None:
         own = pieces[number]
-        _look(weight[own], rows.norm[own], rows.top[own])
+        active().look(weight[own], rows.norm[own], rows.top[own])
 
     in_pieces(piece, len(pieces))
     return rows
@@ -106,7 +106,7 @@ def change(update: LocalUpdate, weight: Tensor, step: Step, spare: Spare) -> Row
         tensor([[1.0000, 1.5000]])
     """
     check_update(update, weight, weight, None)
-    (outer,) = update.outer
+    (outer,), backend = update.outer, active()
     decay = None if update.decay is None else update.decay.sum(-2)[:, None]
     rows = Rows(weight.new_empty(len(weight)), weight.new_empty(len(weight)))
     pieces = cut(len(weight), weight.numel() * len(outer.pre))
@@ -128,7 +128,7 @@ def change(update: LocalUpdate, weight: Tensor, step: Step, spare: Spare) -> Row
                     if less is not None:
                         made.addcmul_(weight[few], less, value=-1)
                     less, own_step = None, step(few, made)
-                _add(made, less, own_step, weight[few], rows.norm[few], rows.top[few])
+                backend.add(made, less, own_step, weight[few], rows.norm[few], rows.top[few])
 
     in_pieces(piece, len(pieces))
     return rows
@@ -159,35 +159,19 @@ def largest_change(update: LocalUpdate, weight: Tensor, top: Tensor) -> Tensor |
     if decay is not None:
         bound.addcmul_(decay.abs(), top)
     bound.mul_(ROUNDING)
-    order = bound.topk(min(len(bound), TRIED * TRIES + 1))
-    found = weight.new_zeros(())
-    for start in range(0, min(len(bound), TRIED * TRIES), TRIED):
-        few = order.indices[start : start + TRIED]
+    order = bound.topk(min(len(bound), sum(TRIED) + 1))
+    found, after = weight.new_zeros(()), 0
+    for count in TRIED:
+        few = order.indices[after : after + count]
         made = weight.new_empty(len(few), weight.shape[1])
         product(outer.post[:, few], outer.pre, made)
         if decay is not None:
             made.addcmul_(weight[few], decay[few, None], value=-1)
         found = torch.maximum(found, made.abs_().amax())
-        after = start + len(few)
+        after += len(few)
         if after == len(bound) or not found < order.values[after]:  # or NaN: nothing is larger
             return found
     return None
-
-
-def _add(
-    made: Tensor, decay: Tensor | None, step: Tensor, weight: Tensor, norm: Tensor, top: Tensor
-) -> None:
-    """Add ``step * (made - decay * weight)`` in place, and look at the result."""
-    if decay is not None:
-        made.addcmul_(weight, decay, value=-1)
-    weight.addcmul_(made, step)
-    _look(weight, norm, top)
-
-
-def _look(weight: Tensor, norm: Tensor, top: Tensor) -> None:
-    torch.linalg.vector_norm(weight, 2, dim=1, out=norm)
-    # Two plain passes: torch's one pass for both, or for absolute values, is 10x slower by rows.
-    torch.maximum(weight.amax(1), weight.amin(1).neg_(), out=top)
 
 
 def _tops(pre: Tensor) -> Tensor:

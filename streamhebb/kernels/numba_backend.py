@@ -144,6 +144,26 @@ def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
     return out.view(drive.shape)
 
 
+def add(
+    change: Tensor, decay: Tensor | None, step: Tensor, weight: Tensor, norm: Tensor, top: Tensor
+) -> None:
+    """See `torch_backend.add`."""
+    if weight.dtype != torch.float32 or not _serves(weight, change, step):
+        torch_backend.add(change, decay, step, weight, norm, top)
+        return
+    less = loops.NONE["torch.float32"][0] if decay is None else _array(decay[:, 0])
+    loops.add(_array(change), less, _array(step[:, 0]), weight.numpy(), norm.numpy(), top.numpy())
+    torch.autograd.graph.increment_version(weight)  # torch cannot know that it was changed
+
+
+def look(weight: Tensor, norm: Tensor, top: Tensor) -> None:
+    """See `torch_backend.look`."""
+    if weight.dtype != torch.float32 or not _serves(weight):
+        torch_backend.look(weight, norm, top)
+        return
+    loops.look(_array(weight), norm.numpy(), top.numpy())
+
+
 def _array(value: Tensor) -> loops.Array:
     """The same memory, as loops take it."""
     return value.detach().contiguous().numpy()

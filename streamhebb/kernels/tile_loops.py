@@ -147,7 +147,8 @@ def inputs(image: Array, down: int, right: int, out: Array) -> None:
                     for i in range(6):
                         x = 4 * c + i
                         _input(image[b, y, x, at], image[b, y + 1, x, at], image[b, y + 2, x, at],
-                               image[b, y + 3, x, at], image[b, y + 4, x, at], image[b, y + 5, x, at],
+                               image[b, y + 3, x, at], image[b, y + 4, x, at],
+                               image[b, y + 5, x, at],
                                t[i, :n], t[6 + i, :n], t[12 + i, :n], t[18 + i, :n], t[24 + i, :n],
                                t[30 + i, :n])  # fmt: skip
                     for i in range(6):
@@ -166,62 +167,61 @@ def outputs(products: Array, down: int, right: int, out: Array) -> None:
     Args:
         products: see above.
         down: tiles in a column of the image.
-        right: tiles in a row.
+        right: tiles in a row, which are mapped together.
         out: images; the rows and columns of the last tiles that lie outside are left out.
     """
     batch, height, width, _ = out.shape
     k = products.shape[2]
-    t = np.empty((24, k), products.dtype)
-    rows = np.empty((4, k), products.dtype)
-    tile = 0
+    n = right * k
+    flat = products.reshape(36, -1)
+    t, rows = np.empty((24, n), products.dtype), np.empty((4, n), products.dtype)
     for b in range(batch):
         for r in range(down):
-            for c in range(right):
-                for i in range(6):
-                    _output(products[i, tile], products[6 + i, tile], products[12 + i, tile],
-                            products[18 + i, tile], products[24 + i, tile], products[30 + i, tile],
-                            t[i], t[6 + i], t[12 + i], t[18 + i])  # fmt: skip
-                for i in range(4):
-                    y, p = 4 * r + i, 6 * i
-                    if y >= height:
-                        break
-                    _output(t[p], t[p + 1], t[p + 2], t[p + 3], t[p + 4], t[p + 5],
-                            rows[0], rows[1], rows[2], rows[3])  # fmt: skip
-                    for j in range(min(4, width - 4 * c)):
-                        place, found = out[b, y, 4 * c + j], rows[j]
-                        for n in range(k):
-                            place[n] = found[n]
-                tile += 1
+            start = (b * down + r) * n
+            at = slice(start, start + n)
+            for i in range(6):
+                _output(flat[i, at], flat[6 + i, at], flat[12 + i, at], flat[18 + i, at],
+                        flat[24 + i, at], flat[30 + i, at],
+                        t[i], t[6 + i], t[12 + i], t[18 + i])  # fmt: skip
+            for i in range(min(4, height - 4 * r)):
+                p = 6 * i
+                _output(t[p], t[p + 1], t[p + 2], t[p + 3], t[p + 4], t[p + 5],
+                        rows[0], rows[1], rows[2], rows[3])  # fmt: skip
+                for x in range(width):
+                    place, found = out[b, 4 * r + i, x], rows[x % 4]
+                    first = x // 4 * k
+                    for j in range(k):
+                        place[j] = found[first + j]
 
 
 @compiled
 def outputs_back(images: Array, down: int, right: int, out: Array) -> None:
     """Map images ``(B, OH, OW, k)`` to tiles, ``(36, B * down * right, k)``; 0 outside."""
     batch, height, width, k = images.shape
-    t = np.empty((24, k), out.dtype)
-    rows = np.empty((4, k), out.dtype)
-    tile = 0
+    n = right * k
+    flat = out.reshape(36, -1)
+    t, rows = np.empty((24, n), out.dtype), np.empty((16, n), out.dtype)
     for b in range(batch):
         for r in range(down):
-            for c in range(right):
-                for i in range(4):
-                    x = 4 * c + i
-                    for j in range(4):
-                        y = 4 * r + j
-                        row = rows[j]
-                        if y < height and x < width:
-                            seen = images[b, y, x]
-                            for n in range(k):
-                                row[n] = seen[n]
-                        else:
-                            for n in range(k):
-                                row[n] = 0
-                    _output_back(rows[0], rows[1], rows[2], rows[3],
-                                 t[i], t[4 + i], t[8 + i], t[12 + i], t[16 + i],
-                                 t[20 + i])  # fmt: skip
-                for i in range(6):
-                    p, q = 4 * i, 6 * i
-                    _output_back(t[p], t[p + 1], t[p + 2], t[p + 3],
-                                 out[q, tile], out[q + 1, tile], out[q + 2, tile], out[q + 3, tile],
-                                 out[q + 4, tile], out[q + 5, tile])  # fmt: skip
-                tile += 1
+            start = (b * down + r) * n
+            at = slice(start, start + n)
+            for i in range(4):
+                y = 4 * r + i
+                for x in range(4 * right):
+                    row = rows[4 * i + x % 4]
+                    first = x // 4 * k
+                    if y < height and x < width:
+                        seen = images[b, y, x]
+                        for j in range(k):
+                            row[first + j] = seen[j]
+                    else:
+                        for j in range(k):
+                            row[first + j] = 0
+            for i in range(4):
+                _output_back(rows[i], rows[4 + i], rows[8 + i], rows[12 + i],
+                             t[i], t[4 + i], t[8 + i], t[12 + i], t[16 + i], t[20 + i])  # fmt: skip
+            for i in range(6):
+                p, q = 4 * i, 6 * i
+                _output_back(t[p], t[p + 1], t[p + 2], t[p + 3],
+                             flat[q, at], flat[q + 1, at], flat[q + 2, at], flat[q + 3, at],
+                             flat[q + 4, at], flat[q + 5, at])  # fmt: skip

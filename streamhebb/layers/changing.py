@@ -31,6 +31,8 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
     whole = layer.eligibility is not None or layer.trained is not None
     if whole or not kernels.in_cache(update, layer.weight, layer.wiring):
         return _whole(layer, update, step, kept)
+    if update.decay is not None:
+        update = update._replace(decay=update.decay.sum(-2, keepdim=True))  # once for all
     steps = torch.as_tensor(step, dtype=layer.weight.dtype).expand(len(layer.weight), 1)
     if layer.scaling.local:
         by_rows = _ByRows(layer, steps, kept)

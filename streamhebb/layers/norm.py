@@ -29,6 +29,11 @@ def _across(per_channel: Tensor, x: Tensor) -> Tensor:
     return lead.reshape(*lead.shape, *(1,) * (x.ndim - 2))
 
 
+class _Moments(NamedTuple):
+    mean: Tensor
+    var: Tensor
+
+
 class BatchNorm(Layer):
     r"""Batch normalisation without learned scale, as published.
 
@@ -74,21 +79,22 @@ class BatchNorm(Layer):
         """Normalise by the running statistics."""
         return F.batch_norm(x, self.mean, self.var, eps=self.eps)
 
-    def observe(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def observe(self, x: Tensor) -> tuple[Tensor, _Moments]:
         """Normalise by the statistics of the mini-batch."""
         if x.numel() == self.n_in:
             raise ShapeError(
                 "BatchNorm cannot learn from one vector at a time: it has one value per feature. "
                 "Use RunningNorm for streams, or mini-batches of 2 and more"
             )
-        return F.batch_norm(x, None, None, training=True, eps=self.eps), x
+        # With momentum 1, torch's running statistics are those of this mini-batch.
+        present = _Moments(x.new_zeros(self.n_in), x.new_zeros(self.n_in))
+        out = F.batch_norm(x, *present, training=True, momentum=1.0, eps=self.eps)
+        return out, present
 
-    def learn(self, seen: Tensor, modulator: Any = 1.0) -> None:
+    def learn(self, seen: _Moments, modulator: Any = 1.0) -> None:
         """Move the running statistics."""
-        dims = [0, *range(2, seen.ndim)]
-        var, mean = torch.var_mean(seen, dims)
-        self.mean.lerp_(mean, self.momentum)
-        self.var.lerp_(var, self.momentum)
+        self.mean.lerp_(seen.mean, self.momentum)
+        self.var.lerp_(seen.var, self.momentum)
 
     def nonlocal_parts(self) -> tuple[str, ...]:
         """The mini-batch statistics."""
@@ -98,11 +104,6 @@ class BatchNorm(Layer):
         """Forget the statistics."""
         self.mean.zero_()
         self.var.fill_(1)
-
-
-class _Moments(NamedTuple):
-    mean: Tensor
-    var: Tensor
 
 
 class RunningNorm(Layer):
