@@ -358,7 +358,7 @@ class StreamNet(Estimator, Scheduled, Kept):
 
     # -- kernels -------------------------------------------------------------------------------
 
-    def choose_kernels(self, x: Any) -> dict[str, str]:
+    def choose_kernels(self, x: Any, precision: str | None = None) -> dict[str, str]:
         """Measure on copies which kernels are fastest for samples like this; use them from now on.
 
         Results then differ by rounding from those of other kernels. The choice is kept in
@@ -366,18 +366,19 @@ class StreamNet(Estimator, Scheduled, Kept):
 
         Args:
             x: a sample, or a micro-batch of the size to come.
+            precision: of all layers' products, ``"full"`` or ``"bfloat16"``; ``None`` leaves it.
 
         Returns:
             What ``kernels`` returns.
         """
         batch, _ = self._accept(x)
-        choose_methods(self._layers, batch)
+        choose_methods(self._layers, batch, precision)
         return self.kernels()
 
     def kernels(self) -> dict[str, str]:
         """How each layer with weights makes its products; see [`streamhebb.tuning`][]."""
         pairs = zip(self.names, self._layers, strict=True)
-        return {name: layer.method for name, layer in pairs if isinstance(layer, WiredLayer)}
+        return {name: layer.products for name, layer in pairs if isinstance(layer, WiredLayer)}
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

@@ -80,15 +80,18 @@ class LayerMax:
         largest = delta.view(groups, -1).abs().amax(1) + TINY
         return largest.repeat_interleave(delta.shape[0] // groups)[:, None], state
 
-    def foresee(self, update: LocalUpdate, weight: Tensor, top: Tensor) -> Tensor | None:
+    def foresee(
+        self, update: LocalUpdate, weight: Tensor, top: Tensor, coarse: bool = False
+    ) -> Tensor | None:
         """Return the divisor before the change is known; ``None`` if that takes too long.
 
         Args:
             update: one outer product, and perhaps a decay.
             weight: shape ``(n_out, n_in)``.
             top: largest absolute weight of each neuron, shape ``(n_out,)``.
+            coarse: whether the change is made of rounded numbers.
         """
-        found = kernels.largest_change(update, weight, top)
+        found = kernels.largest_change(update, weight, top, coarse)
         return None if found is None else found + TINY
 
 

@@ -74,7 +74,7 @@ class Synapse(Protocol):
         """Shape of one sample's output, from that of its input."""
         ...
 
-    def see(self, x: Tensor, method: str = "direct") -> Tensor:
+    def see(self, x: Tensor, method: str = "direct", coarse: bool = False) -> Tensor:
         """Rows that the competitions see: ``(n, n_in)``, or ``(groups, n, n_in)``."""
         ...
 
@@ -131,7 +131,7 @@ class _VectorSynapse:
             )
         return (*shape[:-1], self.n_out)
 
-    def see(self, x: Tensor, method: str = "direct") -> Tensor:
+    def see(self, x: Tensor, method: str = "direct", coarse: bool = False) -> Tensor:
         """One row per sample, with all inputs."""
         return x.reshape(-1, self.n_in)
 
@@ -255,7 +255,7 @@ class ConvSynapse:
             )
         return out
 
-    def see(self, x: Tensor, method: str = "direct") -> Tensor:
+    def see(self, x: Tensor, method: str = "direct", coarse: bool = False) -> Tensor:
         """One row per output pixel."""
         pad = self.padding
         if pad:
@@ -264,7 +264,7 @@ class ConvSynapse:
         image = x.permute(0, 2, 3, 1).contiguous()
         kernel = (self.kernel_size, self.kernel_size)
         if method != "direct" and not torch.is_grad_enabled():  # tiles hand no gradient on
-            return kernels.Patches(image, kernels.METHODS[method])
+            return kernels.Patches(image, kernels.METHODS[method], coarse)
         if self.groups == 1:
             rows = kernels.windows(image, kernel, self.stride, self.dilation)
             return rows.reshape(-1, rows.shape[-1])  # a 1x1 window with a stride is a view

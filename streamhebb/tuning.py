@@ -33,11 +33,12 @@ def measure(layer: WiredLayer, x: Tensor) -> dict[str, float]:
         >>> sorted(measure(Conv2d(2, 4, 3), torch.rand(1, 2, 6, 6)))
         ['direct', 'winograd2', 'winograd4']
     """
-    key = (layer.synapse, tuple(x.shape), x.dtype, str(x.device), _threads(), kernels.backend())
+    kind = x.dtype, layer.precision, str(x.device)
+    key = (layer.synapse, tuple(x.shape), *kind, _threads(), kernels.backend())
     if key in _known:
         return _known[key]
     took: dict[str, float] = {}
-    twins = {method: copy.deepcopy(layer) for method in layer.synapse.methods}
+    twins = {method: copy.deepcopy(layer) for method in _methods(layer)}
     for number in range(ROUNDS + 1):
         for method, twin in twins.items():
             twin.method = method
@@ -52,18 +53,27 @@ def measure(layer: WiredLayer, x: Tensor) -> dict[str, float]:
 
 
 @torch.no_grad()
-def choose_methods(layers: Sequence[Layer], x: Tensor) -> None:
+def choose_methods(layers: Sequence[Layer], x: Tensor, precision: str | None = None) -> None:
     """Give each layer the method that is fastest for a batch; results then differ by rounding.
 
     Args:
         layers: from input to output.
         x: a batch, shape ``(B, ...)``.
+        precision: of their products; ``None`` leaves it as it is.
     """
     for layer in layers:
+        if isinstance(layer, WiredLayer) and precision is not None:
+            layer.method = layer.synapse.methods[0]  # allowed with any
+            layer.precision = precision
         if isinstance(layer, WiredLayer) and len(layer.synapse.methods) > 1:
             took = measure(layer, x)
             layer.method = min(took, key=took.__getitem__)
         x = layer.observe(x)[0] if layer.learns else layer.respond(x)
+
+
+def _methods(layer: WiredLayer) -> list[str]:
+    fine = [name for name in layer.synapse.methods if name != "winograd4"]
+    return fine if layer.coarse else list(layer.synapse.methods)
 
 
 def _threads() -> int:

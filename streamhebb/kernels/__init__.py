@@ -13,6 +13,7 @@ type ``int64``, says which input (of the neuron's group) each one weighs.
 
 from streamhebb.kernels.changing import Rows, change, in_cache, largest_change, rows_of
 from streamhebb.kernels.choice import backend, use
+from streamhebb.kernels.coarse import multiplies, rounded
 from streamhebb.kernels.dispatch import accumulate, drive, soft_wta, sparse_drive
 from streamhebb.kernels.passes import add_scaled, largest, row_norms
 from streamhebb.kernels.patches import METHODS, Patches
@@ -32,6 +33,8 @@ __all__ = [
     "in_cache",
     "largest",
     "largest_change",
+    "multiplies",
+    "rounded",
     "row_norms",
     "rows_of",
     "soft_wta",

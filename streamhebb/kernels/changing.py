@@ -32,7 +32,7 @@ from streamhebb.values import LocalUpdate
 LARGE = 1 << 20  # weights; below, a change stays in the cache as it is
 AT_ONCE = 1 << 20  # numbers of a change that are made at a time: 4 MiB in float32
 TRIED = (4, 16, 64)  # neurons whose change is computed to find the largest, one try after the other
-ROUNDING = 1.0001  # a bound is itself rounded
+ROUNDING, COARSE = 1.0001, 1.1  # a bound is itself rounded; so are, if coarse, the factors
 
 Step = Tensor | Callable[[slice, Tensor], Tensor]
 """Shape ``(n_out, 1)``; or a function that gives the rows of it, from them and their change."""
@@ -82,7 +82,9 @@ def in_cache(update: LocalUpdate, weight: Tensor, index: Tensor | None) -> bool:
     )
 
 
-def change(update: LocalUpdate, weight: Tensor, step: Step, spare: Spare) -> Rows:
+def change(
+    update: LocalUpdate, weight: Tensor, step: Step, spare: Spare, coarse: bool = False
+) -> Rows:
     """Change weights in place as an update asks for.
 
     Args:
@@ -90,6 +92,7 @@ def change(update: LocalUpdate, weight: Tensor, step: Step, spare: Spare) -> Row
         weight: shape ``(n_out, n_in)``.
         step: what the change is multiplied with, by neuron.
         spare: memory.
+        coarse: whether the factors of the product are rounded first.
 
     Returns:
         What is known of the new weights.
@@ -120,7 +123,7 @@ def change(update: LocalUpdate, weight: Tensor, step: Step, spare: Spare) -> Row
             for start in range(own.start, own.stop, at_once):
                 few = slice(start, min(start + at_once, own.stop))
                 made = memory[: few.stop - few.start]
-                product(outer.post[:, few], outer.pre, made)
+                product(outer.post[:, few], outer.pre, made, None, coarse)
                 less = None if decay is None else decay[few]
                 if isinstance(step, Tensor):
                     own_step = step[few]
@@ -134,13 +137,16 @@ def change(update: LocalUpdate, weight: Tensor, step: Step, spare: Spare) -> Row
     return rows
 
 
-def largest_change(update: LocalUpdate, weight: Tensor, top: Tensor) -> Tensor | None:
+def largest_change(
+    update: LocalUpdate, weight: Tensor, top: Tensor, coarse: bool = False
+) -> Tensor | None:
     """Find the largest absolute change of a layer without computing all of them.
 
     Args:
         update: one outer product, and perhaps a decay.
         weight: shape ``(n_out, n_in)``.
         top: largest absolute weight of each neuron, shape ``(n_out,)``.
+        coarse: whether the factors of the product are rounded first.
 
     Returns:
         A scalar; ``None`` if many neurons would have to be computed.
@@ -158,13 +164,13 @@ def largest_change(update: LocalUpdate, weight: Tensor, top: Tensor) -> Tensor |
     bound = _weighed(outer.post, _tops(outer.pre))
     if decay is not None:
         bound.addcmul_(decay.abs(), top)
-    bound.mul_(ROUNDING)
+    bound.mul_(COARSE if coarse else ROUNDING)
     order = bound.topk(min(len(bound), sum(TRIED) + 1))
     found, after = weight.new_zeros(()), 0
     for count in TRIED:
         few = order.indices[after : after + count]
         made = weight.new_empty(len(few), weight.shape[1])
-        product(outer.post[:, few], outer.pre, made)
+        product(outer.post[:, few], outer.pre, made, None, coarse)
         if decay is not None:
             made.addcmul_(weight[few], decay[few, None], value=-1)
         found = torch.maximum(found, made.abs_().amax())

@@ -10,13 +10,14 @@ from streamhebb.kernels.choice import active
 from streamhebb.values import LocalUpdate
 
 
-def drive(pre: Tensor, weight: Tensor, index: Tensor | None = None) -> Tensor:
+def drive(pre: Tensor, weight: Tensor, index: Tensor | None = None, coarse: bool = False) -> Tensor:
     r"""Weighted input $u_{nj} = \sum_i w_{ji}\, x_{ni}$.
 
     Args:
         pre: what the competitions see, shape ``(n, n_in)`` or ``(g, n, n_in)``.
         weight: shape ``(n_out, n_in)``, or ``(n_out, fan_in)`` with an ``index``.
         index: for a sparse synapse: see [`sparse_drive`][streamhebb.kernels.sparse_drive].
+        coarse: whether both are rounded first; see [`streamhebb.kernels.coarse`][].
 
     Returns:
         Shape ``(n, n_out)`` or ``(g, n, n_out / g)``.
@@ -26,8 +27,10 @@ def drive(pre: Tensor, weight: Tensor, index: Tensor | None = None) -> Tensor:
         tensor([[3., 3.]])
     """
     if index is not None:
+        if coarse:
+            pre, weight = (v.bfloat16().to(v.dtype) for v in (pre, weight))
         return sparse_drive(pre, weight, index)
-    u: Tensor = active().drive(pre, weight)
+    u: Tensor = active().drive(pre, weight, coarse)
     return u
 
 
@@ -78,7 +81,11 @@ def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
 
 
 def accumulate(
-    update: LocalUpdate, weight: Tensor, out: Tensor, index: Tensor | None = None
+    update: LocalUpdate,
+    weight: Tensor,
+    out: Tensor,
+    index: Tensor | None = None,
+    coarse: bool = False,
 ) -> Tensor:
     r"""Write the raw change that ``update`` asks for into ``out``.
 
@@ -94,6 +101,7 @@ def accumulate(
             memory of this size costs more in page faults than the arithmetic (batch 1, large
             layers).
         index: which input each weight of a sparse synapse belongs to, same shape, ``int64``.
+        coarse: whether ``post`` and ``pre`` are rounded first, not on a sparse synapse.
 
     Returns:
         ``out``.
@@ -109,7 +117,7 @@ def accumulate(
     """
     update = update._replace(outer=tuple(o._replace(factor=o.at(weight)) for o in update.outer))
     check_update(update, weight, out, index)
-    active().accumulate(update, weight, out, index)
+    active().accumulate(update, weight, out, index, coarse)
     return out
 
 

@@ -85,18 +85,22 @@ def sparse_drive(pre: Tensor, weight: Tensor, index: Tensor) -> Tensor:
 
 
 def accumulate(
-    update: LocalUpdate, weight: Tensor, out: Tensor, index: Tensor | None = None
+    update: LocalUpdate,
+    weight: Tensor,
+    out: Tensor,
+    index: Tensor | None = None,
+    coarse: bool = False,
 ) -> Tensor:
     """See `streamhebb.kernels.accumulate`."""
     factors = [outer.at(weight) for outer in update.outer]
     parts = [part for outer in update.outer for part in (outer.post, outer.pre)]
     tensors = [v for v in (*parts, *factors, update.decay, update.dense) if v is not None]
-    serves = out.is_contiguous() and _serves(out, weight, *tensors)
+    serves = not coarse and out.is_contiguous() and _serves(out, weight, *tensors)
     outers = update.outer or (Outer(out.new_empty(0, len(out)), out.new_empty(0, out.shape[1])),)
     plain = len(tensors) == 2 * len(outers) == 2  # one product, nothing to fuse it with
     plans = [_plan(outer, weight, index, plain) for outer in outers] if serves else [None]
     if None in plans:
-        return torch_backend.accumulate(update, weight, out, index)
+        return torch_backend.accumulate(update, weight, out, index, coarse)
 
     none = loops.NONE[str(out.dtype)]
     decay = none[0] if update.decay is None else _array(update.decay.sum(-2).reshape(-1))

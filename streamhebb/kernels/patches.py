@@ -28,6 +28,7 @@ class Patches(Tensor):
     Attributes:
         image: padded images, channels last, contiguous, shape ``(B, H, W, C)``.
         side: of a tile of outputs; see [`Tiles`][streamhebb.kernels.winograd.Tiles].
+        coarse: whether products on tiles are made of rounded numbers.
 
     Example:
         >>> import torch
@@ -38,21 +39,22 @@ class Patches(Tensor):
 
     image: Tensor
     side: int
+    coarse: bool
 
     @staticmethod
-    def __new__(cls, image: Tensor, side: int) -> Patches:
+    def __new__(cls, image: Tensor, side: int, coarse: bool = False) -> Patches:
         """Make a tensor of the right shape and type, without memory."""
         batch, height, width, channels = image.shape
         shape = batch * (height - 2) * (width - 2), 9 * channels
         made = Tensor._make_wrapper_subclass(cls, shape, dtype=image.dtype, device=image.device)
-        made.image, made.side = image, side
+        made.image, made.side, made.coarse = image, side, coarse
         return made
 
     @cached_property
     def tiles(self) -> Tiles:
         """The images cut into tiles."""
         maps = active().maps(self.side, self.image.dtype, self.image.device)
-        return Tiles(self.image, maps)
+        return Tiles(self.image, maps, self.coarse)
 
     @cached_property
     def tops(self) -> Tensor:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from streamhebb.kernels import winograd
+from streamhebb.kernels.coarse import product as write_product
+from streamhebb.kernels.coarse import rounded
 from streamhebb.kernels.patches import Patches
 from streamhebb.sharing import cut, in_pieces
 from streamhebb.values import LocalUpdate, Outer
@@ -27,20 +29,23 @@ def by_group(matrix: Tensor, like: Tensor) -> Tensor:
     return matrix if like.ndim == 2 else matrix.view(like.shape[0], -1, matrix.shape[1])
 
 
-def drive(pre: Tensor, weight: Tensor) -> Tensor:
+def drive(pre: Tensor, weight: Tensor, coarse: bool = False) -> Tensor:
     """See `streamhebb.kernels.drive`."""
-    if pre.ndim != 2 or torch.is_grad_enabled():  # an ``out`` has no gradient
-        return pre @ by_group(weight, pre).mT
-    rows = cut(len(weight), pre.numel() * len(weight))
-    u = weight.new_empty(len(pre), len(weight))
     tiles = pre.tiles if isinstance(pre, Patches) else None  # made here, not in a piece
+    kind = pre.dtype
+    if coarse and tiles is None:
+        pre, weight = rounded(pre), rounded(weight)
+    if pre.ndim != 2 or torch.is_grad_enabled():  # an ``out`` has no gradient
+        return (pre @ by_group(weight, pre).mT).to(kind)
+    rows = cut(len(weight), pre.numel() * len(weight))
+    u = weight.new_empty(len(pre), len(weight), dtype=kind)
 
     def piece(number: int) -> None:
         neurons = rows[number]
         if tiles is not None:
             tiles.respond(weight[neurons], u[:, neurons])
         else:
-            torch.mm(pre, weight[neurons].mT, out=u[:, neurons])
+            write_product(pre, weight[neurons].mT, u[:, neurons])
 
     in_pieces(piece, len(rows))
     return u
@@ -70,13 +75,17 @@ def reverse_losers(share: Tensor, drive: Tensor) -> Tensor:
 
 
 def accumulate(
-    update: LocalUpdate, weight: Tensor, out: Tensor, index: Tensor | None = None
+    update: LocalUpdate,
+    weight: Tensor,
+    out: Tensor,
+    index: Tensor | None = None,
+    coarse: bool = False,
 ) -> Tensor:
     """See `streamhebb.kernels.accumulate`."""
     outers = [outer._replace(factor=outer.at(weight)) for outer in update.outer]
     decay = None if update.decay is None else update.decay.sum(-2).reshape(-1, 1)
     if index is not None or any(outer.pre.ndim != 2 for outer in outers):
-        _accumulate(outers, decay, update.dense, weight, out, index)
+        _accumulate(outers, decay, update.dense, weight, out, index, coarse)
         return out
     rows = cut(len(weight), out.numel() * sum(len(outer.pre) for outer in outers))
 
@@ -89,6 +98,7 @@ def accumulate(
             weight[own],
             out[own],
             None,
+            coarse,
         )
 
     in_pieces(piece, len(rows))
@@ -106,17 +116,18 @@ def _accumulate(
     weight: Tensor,
     out: Tensor,
     index: Tensor | None,
+    coarse: bool,
 ) -> None:
     if not outers:
         out.zero_()
     for number, outer in enumerate(outers):
         post, pre, factor = outer.post, outer.pre, outer.at(weight)
         if number == 0:
-            product(post, pre, out, index)
+            product(post, pre, out, index, coarse)
             if factor is not None:
                 out *= factor
         else:
-            more = product(post, pre, torch.empty_like(out), index)
+            more = product(post, pre, torch.empty_like(out), index, coarse)
             out += more if factor is None else more.mul_(factor)
     if decay is not None:
         out.addcmul_(weight, decay, value=-1)
@@ -150,13 +161,21 @@ def look(weight: Tensor, norm: Tensor, top: Tensor) -> None:
     torch.maximum(weight.amax(1), weight.amin(1).neg_(), out=top)
 
 
-def product(post: Tensor, pre: Tensor, out: Tensor, index: Tensor | None = None) -> Tensor:
+def product(
+    post: Tensor,
+    pre: Tensor,
+    out: Tensor,
+    index: Tensor | None = None,
+    coarse: bool = False,
+) -> Tensor:
     """Write the sum of post times pre over competitions into ``out``."""
     if isinstance(pre, Patches):
         pre.tiles.learn(post, out)
         return out
+    if coarse:
+        post, pre = rounded(post), rounded(pre)
     if index is None:
-        torch.matmul(post.mT, pre, out=by_group(out, pre))
+        write_product(post.mT, pre, by_group(out, pre))
         return out
     out.zero_()
     sums = by_group(out, pre) if pre.ndim == 3 else out[None]

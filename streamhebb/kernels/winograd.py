@@ -30,6 +30,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from streamhebb.kernels.coarse import product as write_product
+from streamhebb.kernels.coarse import rounded
 from streamhebb.kernels.spare import Spare
 
 Grid = tuple[int, int]
@@ -178,6 +180,7 @@ class Tiles:
     Args:
         image: channels last, contiguous, shape ``(B, H, W, C)``.
         maps: of the side that tiles shall have.
+        coarse: whether products are made of rounded numbers.
 
     Attributes:
         values: $V$, shape ``(p, tiles, C)``.
@@ -185,15 +188,17 @@ class Tiles:
         grid: tiles in a column and in a row of an image.
     """
 
-    def __init__(self, image: Tensor, maps: Maps) -> None:
+    def __init__(self, image: Tensor, maps: Maps, coarse: bool = False) -> None:
         self.batch, height, width, _ = image.shape
         self.maps = maps
+        self.coarse = coarse
         self.sides = height - 2, width - 2
         self.grid = -(-self.sides[0] // maps.side), -(-self.sides[1] // maps.side)
         down, right = (maps.side * n + 2 for n in self.grid)
         if (down, right) != (height, width):
             image = F.pad(image, (0, 0, 0, right - width, 0, down - height))
-        self.values = maps.inputs(image, self.grid)
+        values = maps.inputs(image, self.grid)
+        self.values = rounded(values) if coarse else values
 
     def respond(self, weight: Tensor, out: Tensor) -> None:
         """Write the drive of some neurons, ``(B * OH * OW, k)``, with weights ``(k, 9 * C)``."""
@@ -204,7 +209,7 @@ class Tiles:
             made, found = (positions, k, channels), (positions, count, k)
             with _spare.lent(made, weight) as mapped, _spare.lent(found, weight) as product:
                 self.maps.weights(weight[few], mapped)
-                torch.bmm(self.values, mapped.mT, out=product)
+                write_product(self.values, self._rounded(mapped).mT, product)
                 self.maps.outputs(product, self.grid, images[..., few])
 
     def learn(self, post: Tensor, out: Tensor) -> None:
@@ -216,8 +221,11 @@ class Tiles:
             made, found = (positions, count, k), (positions, k, channels)
             with _spare.lent(made, out) as mapped, _spare.lent(found, out) as product:
                 self.maps.outputs_back(images[..., few], self.grid, mapped)
-                torch.bmm(mapped.mT, self.values, out=product)
+                write_product(self._rounded(mapped).mT, self.values, product)
                 self.maps.weights_back(product, out[few])
+
+    def _rounded(self, mapped: Tensor) -> Tensor:
+        return rounded(mapped) if self.coarse else mapped
 
     def _few(self, neurons: int) -> Iterator[slice]:
         positions, _, channels = self.values.shape

@@ -36,15 +36,19 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
     steps = torch.as_tensor(step, dtype=layer.weight.dtype).expand(len(layer.weight), 1)
     if layer.scaling.local:
         by_rows = _ByRows(layer, steps, kept)
-        rows = kernels.change(update, layer.weight, by_rows, layer.spare)
+        rows = kernels.change(update, layer.weight, by_rows, layer.spare, layer.coarse)
         state = by_rows.state()
     else:
         foresee = getattr(layer.scaling, "foresee", None)
-        divisor = None if foresee is None else foresee(update, layer.weight, layer.rows().top)
+        divisor = None
+        if foresee is not None:
+            divisor = foresee(update, layer.weight, layer.rows().top, layer.coarse)
         if divisor is None:
             layer.unforeseen += 1
             return _whole(layer, update, step, kept)
-        rows, state = kernels.change(update, layer.weight, steps / divisor, layer.spare), kept
+        steps = steps / divisor
+        rows = kernels.change(update, layer.weight, steps, layer.spare, layer.coarse)
+        state = kept
     if layer.constraint is not None:
         layer.constraint(layer.weight)
     else:
@@ -54,7 +58,7 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
 
 def _whole(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float, kept: State) -> State:
     with layer.spare.lent(tuple(layer.weight.shape), layer.weight) as scratch:
-        delta = kernels.accumulate(update, layer.weight, scratch, layer.wiring)
+        delta = kernels.accumulate(update, layer.weight, scratch, layer.wiring, layer.coarse)
         if layer.eligibility is not None:
             delta = layer.eligibility_trace.mul_(layer.eligibility.decay).add_(delta)
         divisor, state = layer.scaling.divisor(delta, layer.synapse.groups, kept)

@@ -270,7 +270,7 @@ class PlasticLayer(WiredLayer):
         return folded[0] if single else folded, seen
 
     def _drive(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        pre = self.synapse.see(x, self.method)
+        pre = self.synapse.see(x, self.method, self.coarse)
         drive = self.weigh(pre)
         if self.bias is not None:
             drive = drive + per_neuron(self.prior, drive)
@@ -329,7 +329,7 @@ class PlasticLayer(WiredLayer):
         post = self._post(seen)
         update, _, _ = self._terms(seen, post, modulator)
         out = torch.empty_like(self.weight)
-        return kernels.accumulate(update, self.weight, out, self.wiring), post
+        return kernels.accumulate(update, self.weight, out, self.wiring, self.coarse), post
 
     def advance(self, seen: Seen) -> None:
         """Let membranes and traces go on; nothing is learned."""

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from streamhebb import kernels
-from streamhebb.errors import ShapeError
+from streamhebb.errors import ConfigError, ShapeError
 from streamhebb.layers.base import Layer
 from streamhebb.parts import describe, require, require_choice, require_part
 from streamhebb.rates import ConstantRate, NormRate, Rate, rebuild_rate
 from streamhebb.synapses import Synapse
+
+PRECISIONS = ("full", "bfloat16")
 
 
 class WiredLayer(Layer):
@@ -37,7 +39,7 @@ class WiredLayer(Layer):
         self.synapse = synapse
         self.norm_p = norm_p
         self.plasticity = True
-        self.method = synapse.methods[0]
+        self._method, self._precision = synapse.methods[0], PRECISIONS[0]
         self.rate = rate
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         self.register_buffer("weight", synapse.flat(torch.zeros(synapse.weight_shape)).clone())
@@ -48,7 +50,7 @@ class WiredLayer(Layer):
         weight = self.weight
         if self.norm_p != 2:
             weight = weight.sign() * weight.abs() ** (self.norm_p - 1)
-        return kernels.drive(pre, weight, self.wiring)
+        return kernels.drive(pre, weight, self.wiring, self.coarse)
 
     def set_weight(self, weight: Tensor) -> None:
         """Copy weights in, shaped as ``kernel`` shows them.
@@ -97,7 +99,42 @@ class WiredLayer(Layer):
     @method.setter
     def method(self, method: str) -> None:
         require_choice(type(self).__name__, "method", method, self.synapse.methods)
+        self._check_coarse(method, self.precision)
         self._method = method
+
+    @property
+    def precision(self) -> str:
+        """Of products: ``"full"``, that of the tensors, or ``"bfloat16"``, summed in float32.
+
+        May be set at any step. Weights stay as they are. Fast where the processor or card has
+        instructions for it, and of the same values elsewhere; see
+        [`streamhebb.kernels.coarse`][].
+        """
+        return self._precision
+
+    @precision.setter
+    def precision(self, precision: str) -> None:
+        require_choice(type(self).__name__, "precision", precision, PRECISIONS)
+        self._check_coarse(self.method, precision)
+        self._precision = precision
+
+    @property
+    def products(self) -> str:
+        """How products are made, in a word or two."""
+        return f"{self.method}, {self.precision}" if self.coarse else self.method
+
+    @property
+    def coarse(self) -> bool:
+        """Whether products are made of numbers rounded to bfloat16."""
+        return self._precision == "bfloat16"
+
+    def _check_coarse(self, method: str, precision: str) -> None:
+        if (method, precision) == ("winograd4", "bfloat16"):
+            raise ConfigError(
+                f"{type(self).__name__}: method='winograd4' is not allowed with "
+                f"precision='bfloat16', which its maps enlarge to errors of percents; use "
+                f"'winograd2' or 'direct'"
+            )
 
     def current_rate(self) -> Tensor | float:
         """The rate the next update will use: one number, or shape ``(n_out,)``."""
@@ -113,10 +150,13 @@ class WiredLayer(Layer):
             "plasticity": self.plasticity,
             "rate": describe(self.rate),
             "method": self.method,
+            "precision": self.precision,
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore what ``get_extra_state`` gave."""
         self.plasticity = bool(state["plasticity"])
         self.rate = rebuild_rate(self.rate, state["rate"])
+        self._precision = PRECISIONS[0]  # any method may be set with it
         self.method = state.get("method", "direct")
+        self.precision = state.get("precision", PRECISIONS[0])
