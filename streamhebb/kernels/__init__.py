@@ -11,7 +11,7 @@ sparse synapse of fixed fan-in they are ``(n_out, fan_in)``, and ``index``, of t
 type ``int64``, says which input (of the neuron's group) each one weighs.
 """
 
-from streamhebb.kernels.changing import Rows, change, in_cache, largest_change, rows_of
+from streamhebb.kernels.changing import Rows, by_rows, change, in_cache, largest_change, rows_of
 from streamhebb.kernels.choice import backend, use
 from streamhebb.kernels.coarse import multiplies, rounded
 from streamhebb.kernels.dispatch import accumulate, drive, soft_wta, sparse_drive
@@ -28,6 +28,7 @@ __all__ = [
     "accumulate",
     "add_scaled",
     "backend",
+    "by_rows",
     "change",
     "drive",
     "in_cache",

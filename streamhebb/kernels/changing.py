@@ -76,10 +76,14 @@ def in_cache(update: LocalUpdate, weight: Tensor, index: Tensor | None) -> bool:
         and update.outer[0].factor is None
         and update.outer[0].pre.ndim == 2
         and update.dense is None
-        and weight.device.type == "cpu"
-        and weight.numel() >= LARGE
+        and by_rows(weight)
         and not torch.is_grad_enabled()
     )
+
+
+def by_rows(weight: Tensor) -> bool:
+    """Whether a matrix is worth changing a few rows at a time."""
+    return weight.device.type == "cpu" and weight.numel() >= LARGE
 
 
 def change(

@@ -209,9 +209,8 @@ class PlasticLayer(WiredLayer):
         return rows
 
     def _rate_radius(self) -> Tensor:
-        # On a GPU a look costs less than it costs a recorded graph to know that none is needed.
-        kept = self.norm_p == 2 and self.weight.device.type == "cpu"
-        return self.rows().norm if kept else self.radius()
+        changed_by_rows = kernels.by_rows(self.weight)  # which leaves behind what is known of them
+        return self.rows().norm if changed_by_rows and self.norm_p == 2 else self.radius()
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_known": None}  # versions are counted for each tensor anew

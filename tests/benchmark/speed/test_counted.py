@@ -1,0 +1,91 @@
+"""Work that may not grow unnoticed: what a step asks of torch is counted, not timed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import streamhebb as sh
+from streamhebb.benchmark.speed.compare import with_method
+from streamhebb.benchmark.speed.counted import count
+from streamhebb.kernels import changing
+
+SIZES, SIDE, BATCH = (16, 24, 32), 16, 4  # neurons of three layers, side of the images
+
+
+def a_net():
+    """The published net, smaller."""
+    layers, n_in = [], 3
+    for number, n in enumerate(SIZES):
+        k = 5 if number == 0 else 3
+        layers += [sh.BatchNorm(n_in), sh.Conv2d(n_in, n, k, padding=k // 2, scaling=sh.LayerMax())]
+        layers += [sh.Triangle(), sh.MaxPool2d(4, stride=2, padding=1)]
+        n_in = n
+    return sh.StreamNet(*layers, seed=0)
+
+
+def counts_of(method, work="step"):
+    net = with_method(a_net(), method)
+    x = torch.rand(BATCH, 3, SIDE, SIDE)
+    net.step(x)
+    net.step(x)  # buffers are there
+    return count(lambda: getattr(net, work)(x))
+
+
+def products():
+    """Multiplications and additions of all windows with all neurons, by layer."""
+    side, n_in, found = SIDE, 3, []
+    for number, n in enumerate(SIZES):
+        found.append(2 * BATCH * side**2 * n * n_in * (25 if number == 0 else 9))
+        side, n_in = side // 2, n
+    return found
+
+
+def test_a_direct_step_multiplies_each_window_twice():
+    assert counts_of("direct", "respond").flops == sum(products())
+    assert counts_of("direct").flops == 2 * sum(products())
+
+
+@pytest.mark.parametrize(("side", "positions"), [(2, 16), (4, 36)])
+def test_tiles_multiply_less_and_map_what_they_must(side, positions):
+    """(m + 2)^2 products for m^2 outputs; maps of tiles, weights and outputs on both sides."""
+    expected, length, n_in = products()[0], SIDE, 3
+    for number, n in enumerate(SIZES):
+        if number:
+            tiles = BATCH * (length // side) ** 2
+            expected += 2 * positions * tiles * n_in * n  # products
+            expected += 2 * positions * positions * tiles * n_in  # inputs
+            expected += 2 * positions * 9 * n_in * n  # weights
+            expected += 2 * side**2 * positions * tiles * n  # outputs
+        length, n_in = length // 2, n
+    assert counts_of(f"winograd{side}", "respond").flops == expected
+
+
+@pytest.fixture(params=["whole", "by rows"])
+def way(request, monkeypatch):
+    """Layers changed by the whole matrix, or a few neurons at a time as large ones are."""
+    if request.param == "by rows":
+        monkeypatch.setattr(changing, "LARGE", 1)
+    return request.param
+
+
+# What a step took when this was written. Less is welcome: lower the number. More needs a reason.
+STEPS = {
+    # launches, bytes, allocations, bytes allocated
+    ("direct", "whole"): (122, 5717416, 99, 1212428),
+    ("winograd2", "whole"): (144, 6491816, 109, 1338380),
+    ("winograd4", "whole"): (144, 6335080, 109, 1259532),
+    ("direct", "by rows"): (209, 8008606, 153, 1365659),
+    ("winograd2", "by rows"): (243, 8450206, 171, 1509019),
+    ("winograd4", "by rows"): (243, 8267262, 171, 1430171),
+}
+
+
+@pytest.mark.parametrize("method", ["direct", "winograd2", "winograd4"])
+def test_a_step_asks_no_more_than_it_did(method, way):
+    found = counts_of(method)
+    launches, size, allocations, allocated = STEPS[method, way]
+    assert found.launches <= launches, found.by_name
+    assert found.bytes <= size
+    assert found.allocations <= allocations
+    assert found.allocated <= allocated
