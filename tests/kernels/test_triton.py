@@ -129,6 +129,15 @@ def test_a_fused_update_is_change_and_step(case: Any, kind: str) -> None:
     close(squares, w.double().square().sum(1), w.double().square().sum(1))
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_norms_are_added_up_over_all_tiles_of_a_row(parts: int) -> None:
+    chance = Chance(0)
+    y, x, w = chance(40, 20), chance(40, 150), chance(20, 150)
+    with cut(16, parts):
+        squares = triton_backend.fused_update(y, x, None, w, 0.1)
+    torch.testing.assert_close(squares.double(), w.double().square().sum(1), rtol=1e-5, atol=0)
+
+
 @few
 @given(case=cases())
 def test_no_change_exceeds_the_bound_of_its_row(case: Any) -> None:
