@@ -23,6 +23,7 @@ EXTRAS = {
     "video": ("av", "av", "video files"),
     "data": ("torchvision", "torchvision", "downloading the known data sets"),
     "spiking": ("norse.torch", "norse", "the dynamics of spiking neurons"),
+    "triton": ("triton", "triton", "kernels for CUDA cards, on Linux"),
 }
 """Extra -> module, package, what it is for."""
 

@@ -22,6 +22,10 @@ hypothesis.settings.register_profile(
 hypothesis.settings.register_profile("search", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+# Without a card Triton's kernels run as Python, which is decided when they are defined.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 _FOLDERS = {"STREAMHEBB_DATA": "data", "STREAMHEBB_GOLDEN": "golden"}
 
 # A folder `shared` beside the checkout stands in for variables that are not set.

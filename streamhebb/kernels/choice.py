@@ -13,8 +13,12 @@ from streamhebb.errors import ConfigError
 
 VARIABLE = "STREAMHEBB_KERNELS"
 DEFAULT = "torch"
-_MODULES = {name: f"streamhebb.kernels.{name}_backend" for name in ("numba", "torch")}
+_MODULES = {
+    name: f"streamhebb.kernels.{name}_backend"
+    for name in ("numba", "torch", "triton", "triton_bf16")
+}
 _NAMES = ("auto", *_MODULES)
+_EXTRAS = {"triton": "triton", "triton_bf16": "triton"}  # the package, and the extra that brings it
 
 _lock = threading.Lock()
 # Plain calls, the last one counts; and for an instant blocks, made but not entered yet. More than
@@ -33,11 +37,13 @@ class use:
 
     Args:
         name: ``"torch"``; ``"numba"``, compiled for the CPU when first used, which takes some
-            seconds (what numba does not serve, torch does: other devices and precisions, inputs
-            that need gradients); or ``"auto"``, numba where it can be imported.
+            seconds; ``"triton"``, compiled for CUDA cards likewise (extra ``triton``);
+            ``"triton_bf16"``, the same with products of numbers rounded to bfloat16; or
+            ``"auto"``, numba where it can be imported. What a backend does not serve, torch does:
+            other devices and precisions, inputs that need gradients.
 
     Raises:
-        ConfigError: for another name, or if numba is chosen and cannot be imported.
+        ConfigError: for another name, or if what is chosen cannot be imported.
 
     Example:
         >>> from streamhebb import kernels
@@ -73,7 +79,7 @@ class use:
 
 
 def backend() -> str:
-    """The backend in use: ``"torch"`` or ``"numba"``.
+    """The backend in use: ``"torch"``, ``"numba"``, ``"triton"`` or ``"triton_bf16"``.
 
     Set by [`use`][streamhebb.kernels.use], else by the environment variable
     ``STREAMHEBB_KERNELS``, else ``"torch"``.
@@ -103,10 +109,14 @@ def load(name: str, said_by: str) -> ModuleType:
         raise ConfigError(f"{said_by}: there is no backend {name!r}; choose one of {_NAMES}")
     if name == "auto":
         name = "torch" if importlib.util.find_spec("numba") is None else "numba"
+    extra = _EXTRAS.get(name)
     try:
+        if extra is not None:
+            importlib.import_module(extra)  # the backend's own module loads without it
         return importlib.import_module(_MODULES[name])
     except ImportError as error:
+        missing = "numba" if extra is None else f"'streamhebb[{extra}]'"
         raise ConfigError(
             f"{said_by}: the backend {name!r} cannot be imported ({error}); choose 'torch', or "
-            f"install what is missing: pip install numba"
+            f"install what is missing: pip install {missing}"
         ) from error

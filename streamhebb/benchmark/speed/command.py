@@ -10,10 +10,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
 from streamhebb.benchmark.record import Out, finish, show, whole_numbers
-from streamhebb.benchmark.speed.compare import TUNED, WAYS, Speed, compare, draw, malloc
+from streamhebb.benchmark.speed.compare import (
+    ON_CARD,
+    TUNED,
+    WAYS,
+    Speed,
+    compare,
+    draw,
+    malloc,
+)
 from streamhebb.parts import require_choice
 
 
@@ -21,9 +30,14 @@ def speed(
     batches: Annotated[str, typer.Option(help="Samples a step, e.g. 1,10,64")] = "1,10,64",
     threads: Annotated[str, typer.Option(help="Numbers of threads, e.g. 1,2")] = "1,2",
     rounds: Annotated[int, typer.Option(help="Turns each side takes.")] = 9,
-    ways: Annotated[str, typer.Option(help="Ways of the library, separated by ;")] = "; ".join(
-        WAYS
-    ),
+    ways: Annotated[
+        str | None,
+        typer.Option(
+            help="Ways of the library, separated by ;",
+            show_default="; ".join(WAYS) + "; or a card's",
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, or cuda for a card.")] = "cpu",
     seconds: Annotated[float, typer.Option(help="Of a turn of the plain step, about.")] = 0.5,
     tuned: Annotated[
         bool, typer.Option("--tuned", help="Keep freed memory instead of asking for it again.")
@@ -36,17 +50,24 @@ def speed(
         command = [sys.executable, "-m", "streamhebb", *sys.argv[1:]]
         again = subprocess.run(command, env=os.environ | TUNED, check=False)  # noqa: S603 - itself
         raise typer.Exit(again.returncode)
-    wanted = [way.strip() for way in ways.split(";")]
+    there = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    require_choice("bench speed", "device", device, there)
+    known = WAYS if device == "cpu" else ON_CARD
+    wanted = list(known) if ways is None else [way.strip() for way in ways.split(";")]
     for way in wanted:
-        require_choice("bench speed", "ways", way, WAYS)
+        require_choice("bench speed", "ways", way, known)
     found: list[Speed] = []
     for batch in whole_numbers("bench speed", "batches", batches):
         for count in whole_numbers("bench speed", "threads", threads):
-            found += compare(batch, count, ways=wanted, rounds=rounds, seconds=seconds)
+            found += compare(
+                batch, count, ways=wanted, rounds=rounds, seconds=seconds, device=device
+            )
     show(rows(found))
     if picture is not None:
         typer.echo(f"written to {draw(found, picture)}")
-    settings = {"rounds": rounds, "seconds": seconds, "malloc": malloc()}
+    settings = {"rounds": rounds, "seconds": seconds, "malloc": malloc(), "device": device}
+    if device == "cuda":
+        settings["card"] = torch.cuda.get_device_name()
     finish(out, {"settings": settings, "speed": [asdict(row) for row in found]})
 
 

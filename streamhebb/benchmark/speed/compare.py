@@ -31,6 +31,7 @@ from streamhebb.values import Shape
 
 SHAPE = (3, 32, 32)
 WAYS = ("direct", "winograd2", "winograd4", "direct, numba", "winograd4, numba")
+ON_CARD = ("direct", "winograd2", "winograd4", "direct, triton", "direct, triton_bf16")
 LOOKS = ", only responds"
 LANES = ", layers in threads"
 PEAK = 1024
@@ -81,16 +82,18 @@ def multiplications(net: StreamNet, shape: Shape = SHAPE) -> int:
     return count
 
 
-def product(side: int = PEAK) -> Side:
+def product(side: int = PEAK, device: str = "cpu") -> Side:
     """A turn of the machine: seconds of one multiplication and addition of large matrices."""
-    a, b = torch.rand(side, side), torch.rand(side, side)
-    out = torch.empty(side, side)
+    a, b = torch.rand(side, side, device=device), torch.rand(side, side, device=device)
+    out = torch.empty(side, side, device=device)
 
     def turn() -> float:
         torch.mm(a, b, out=out)
+        _wait(device)
         start = perf_counter()
         for _ in range(4):
             torch.mm(a, b, out=out)
+        _wait(device)
         return (perf_counter() - start) / 4 / side**3
 
     return turn
@@ -114,6 +117,7 @@ def compare(
     seconds: float = 0.5,
     make: Callable[[], StreamNet] = published,
     shape: Shape = SHAPE,
+    device: str = "cpu",
 ) -> list[Speed]:
     """Measure all ways; the plain step is the base.
 
@@ -121,30 +125,33 @@ def compare(
         batch: samples a step.
         count: threads of torch.
         ways: methods of the library's convolutions, each with its backend unless that is torch.
-            With more than one thread each is also measured with layers in threads of their own.
+            With more than one thread each is also measured with layers in threads of their own,
+            on the CPU.
         rounds: turns each side takes.
         seconds: that a turn of the plain step takes, about.
         make: builds the net.
         shape: of one sample.
+        device: ``"cpu"`` or ``"cuda"``.
     """
-    net = make()
+    net = make().to(device)
     base = plain(list(net.layers))  # type: ignore[arg-type]
-    batches = torch.split(natural_like(8 * batch, shape), batch)
+    batches = torch.split(natural_like(8 * batch, shape).to(device), batch)
     nets = {way: with_method(net, way.partition(", ")[0]) for way in ways}
     with ExitStack() as ends, threads(count):
         start = perf_counter()
         base.step(batches[0])
         base.step(batches[1])
+        _wait(device)
         steps = max(2, round(2 * seconds / (perf_counter() - start)))
         sides: dict[str, Side] = {
-            "product": product(),
+            "product": product(device=device),
             "plain": partial(_turn, base.step, batches, steps),
         }
         for way, each in nets.items():
             backend = way.partition(", ")[2] or "torch"
             sides[way] = partial(_turn, each.step, batches, steps, backend)
             sides[way + LOOKS] = partial(_turn, each.respond, batches, steps, backend)
-            if count > 1:
+            if count > 1 and device == "cpu":
                 lanes = copy.deepcopy(each)
                 lanes.scheduler = ends.enter_context(closing(Threads(count)))
                 sides[way + LANES] = partial(_in_flight, lanes, batches, max(steps, 8), backend)
@@ -183,6 +190,12 @@ def _in_flight(net: StreamNet, batches: Sequence[Tensor], steps: int, backend: s
         return in_flight(net, block, None) / steps
 
 
+def _wait(device: str) -> None:
+    """Until a card has done what it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
 def malloc() -> str:
     """Which memory allocation this process runs with."""
     return "tuned" if all(os.environ.get(k) == v for k, v in TUNED.items()) else "default"
@@ -197,9 +210,11 @@ def _turn(
     """Seconds a step."""
     with kernels.use(backend):
         step(batches[-1])  # not timed: caches hold what another side left there
+        _wait(batches[0].device.type)
         start = perf_counter()
         for number in range(steps):
             step(batches[number % len(batches)])
+        _wait(batches[0].device.type)
         return (perf_counter() - start) / steps
 
 

@@ -14,7 +14,7 @@ from streamhebb.benchmark.speed.compare import TUNED, Speed
 from streamhebb.errors import ConfigError
 
 
-def measured(batch, count, *, ways, rounds, seconds):
+def measured(batch, count, *, ways, rounds, seconds, device):
     """As if it had been measured."""
     rows = [Speed("plain", batch, count, "default", True, 40.0, 1.0, 1.0, 1.0, 20.0, 0.5)]
     for way in ways:
@@ -54,12 +54,35 @@ def test_some_ways_only():
     assert "winograd4" not in result.output
 
 
+def test_a_card_has_ways_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.setattr(command.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(command.torch.cuda, "get_device_name", lambda: "Some Card")
+    out = tmp_path / "speed.json"
+    words = "--device", "cuda", "--batches", "1", "--threads", "1"
+    result = invoke(*words, "--out", str(out))
+    assert result.exit_code == 0, result.output
+    assert "direct, triton_bf16" in result.output
+    assert "numba" not in result.output
+    settings = json.loads(out.read_text())["settings"]
+    assert (settings["device"], settings["card"]) == ("cuda", "Some Card")
+    refused = invoke(*words, "--ways", "direct, numba")
+    assert "ways='direct, numba'" in str(refused.exception)
+
+
+def test_a_card_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(command.torch.cuda, "is_available", lambda: False)
+    result = invoke("--device", "cuda")
+    assert isinstance(result.exception, ConfigError)
+    assert "device='cuda' is not allowed" in str(result.exception)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--batches", "ten"), "batches='ten'"),
         (("--threads", "0"), "threads"),
         (("--ways", "fast"), "fast"),
+        (("--ways", "direct, triton"), "direct, triton"),
     ],
 )
 def test_what_cannot_be_is_refused(words, message):

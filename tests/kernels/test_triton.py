@@ -1,0 +1,453 @@
+"""Triton's kernels against the equations: on a card if there is one, else run as Python."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import streamhebb as sh
+from streamhebb import kernels
+from streamhebb.errors import ConfigError
+from streamhebb.kernels import torch_backend, triton_backend, triton_launch
+from streamhebb.kernels.triton_launch import Tiles
+from streamhebb.values import LocalUpdate, Outer
+from tests import oracles
+
+pytest.importorskip("triton", reason="needs the extra triton")
+pytestmark = [
+    pytest.mark.skipif(
+        not triton_backend._runs(torch.device("cuda" if torch.cuda.is_available() else "cpu")),
+        reason="needs a card of compute capability 8.0, or none and TRITON_INTERPRET=1",
+    ),
+    # NumPy warns of NaN, which is what some of these tests are about.
+    pytest.mark.filterwarnings("ignore::RuntimeWarning:triton.runtime.interpreter"),
+]
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+ROUNDING = 2e-6  # of the sum of the sizes of all that is added up
+few = settings(max_examples=12)  # the interpreter takes its time
+
+
+class Chance:
+    """Random matrices on the device, with all kinds of strides."""
+
+    def __init__(self, seed: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __call__(self, rows: int, cols: int) -> Tensor:
+        kind = int(torch.randint(4, (1,), generator=self.generator))
+        made = [(rows, cols), (rows, 2 * cols), (2 * rows, cols), (cols, rows)][kind]
+        value = torch.randn(made, generator=self.generator).to(DEVICE)
+        if kind == 3:
+            return value.mT
+        return [value, value[:, ::2], value[::2]][kind]
+
+
+@contextmanager
+def cut(side: int, parts: int) -> Iterator[None]:
+    """Small tiles, so that small matrices have several, and some that are not full."""
+    with pytest.MonkeyPatch.context() as patch:
+        tiles = Tiles(side, 16, 16, parts, 4, 2)
+        patch.setattr(triton_launch, "tiles", lambda m, n, k, precision: tiles)
+        yield
+
+
+@st.composite
+def cases(draw: Any) -> tuple[Tensor, Tensor, Tensor | None, Tensor, tuple[int, int]]:
+    """``post``, ``pre``, ``decay``, ``weight``, and how to cut."""
+    n, n_out, n_in = draw(st.integers(0, 40)), draw(st.integers(1, 36)), draw(st.integers(1, 40))
+    chance = Chance(draw(st.integers(0, 2**31)))
+    decay = chance(n, n_out) if draw(st.booleans()) else None
+    how = draw(st.sampled_from([16, 32])), draw(st.integers(1, 3))
+    return chance(n, n_out), chance(n, n_in), decay, chance(n_out, n_in), how
+
+
+def right(post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The raw change in float64, and the sum of the sizes of its terms."""
+    y, x, w = post.double(), pre.double(), weight.double()
+    d = torch.zeros(len(weight), 1).to(y) if decay is None else decay.double().sum(0)[:, None]
+    return y.T @ x - d * w, y.abs().T @ x.abs() + d.abs() * w.abs()
+
+
+def close(found: Tensor, expected: Tensor, size: Tensor, rounding: float = ROUNDING) -> None:
+    assert found.dtype == torch.float32
+    assert found.shape == expected.shape
+    assert ((found.double() - expected).abs() <= rounding * size + 1e-30).all()
+
+
+@few
+@given(case=cases())
+def test_drive_is_the_product(case: Any) -> None:
+    _, x, _, w, how = case
+    with cut(*how):
+        u = triton_backend.drive(x, w)
+        assert torch.equal(u, triton_backend.drive(x, w)), "the same bits in every run"
+    assert u.is_contiguous()
+    close(u, x.double() @ w.double().T, x.double().abs() @ w.double().abs().T)
+
+
+@few
+@given(case=cases())
+def test_the_raw_change_is_as_the_update_says(case: Any) -> None:
+    y, x, d, w, how = case
+    before = w.clone()
+    update = LocalUpdate((Outer(y, x),), d)
+    out = torch.full(w.shape, math.nan, device=DEVICE)  # what was in the memory must not matter
+    with cut(*how):
+        found = triton_backend.accumulate(update, w, out)
+        again = triton_backend.accumulate(update, w, torch.empty_like(out))
+    assert found is out
+    assert torch.equal(found, again)
+    assert torch.equal(w, before)
+    close(found, *right(y, x, d, w))
+
+
+@few
+@given(case=cases(), kind=st.sampled_from(["number", "scalar", "vector", "column"]))
+def test_a_fused_update_is_change_and_step(case: Any, kind: str) -> None:
+    y, x, d, w, how = case
+    own = torch.rand(len(w), device=DEVICE)
+    step: Any = {"number": 0.25, "scalar": own[0], "vector": own, "column": own[:, None]}[kind]
+    change, size = right(y, x, d, w)
+    by = torch.as_tensor(step, dtype=torch.float64, device=DEVICE).reshape(-1, 1)
+    expected, sizes = w.double() + by * change, w.double().abs() + by * size
+    twin = w.clone()
+    with cut(*how):
+        squares = triton_backend.fused_update(y, x, d, w, step)
+        assert torch.equal(squares, triton_backend.fused_update(y, x, d, twin, step))
+    close(w, expected, sizes)
+    assert torch.equal(w, twin)
+    close(squares, w.double().square().sum(1), w.double().square().sum(1))
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_norms_are_added_up_over_all_tiles_of_a_row(parts: int) -> None:
+    chance = Chance(0)
+    y, x, w = chance(40, 20), chance(40, 150), chance(20, 150)
+    with cut(16, parts):
+        squares = triton_backend.fused_update(y, x, None, w, 0.1)
+    torch.testing.assert_close(squares.double(), w.double().square().sum(1), rtol=1e-5, atol=0)
+
+
+@few
+@given(case=cases())
+def test_no_change_exceeds_the_bound_of_its_row(case: Any) -> None:
+    y, x, d, w, _ = case
+    bounds = triton_backend.row_bounds(y, x, d, w).double()
+    change, _ = right(y, x, d, w)
+    assert (change.abs().amax(1) <= bounds).all()
+    lost = 0.0 if d is None else d.double().sum(0).abs() * w.double().abs().amax(1)
+    formula = y.double().abs().T @ x.double().abs().amax(1) + lost
+    assert (bounds <= formula * (1 + 1e-4)).all()
+    by_torch = triton_backend.row_bounds(*(v if v is None else v.double() for v in (y, x, d, w)))
+    torch.testing.assert_close(bounds, by_torch, rtol=1e-4, atol=1e-30)
+
+
+def test_bounds_of_many_competitions_are_added_up_in_parts() -> None:
+    chance = Chance(0)
+    y, x, d, w = chance(300, 5), chance(300, 3), chance(300, 5), chance(5, 3)
+    found = triton_backend.row_bounds(y, x, d, w)
+    lost = d.double().sum(0).abs() * w.double().abs().amax(1)
+    formula = y.double().abs().T @ x.double().abs().amax(1) + lost
+    torch.testing.assert_close(found.double(), formula, rtol=2e-4, atol=0)
+
+
+# -- soft winner-take-all ----------------------------------------------------------------------
+
+ways = pytest.mark.parametrize("whole", [triton_launch.WHOLE, 16])
+
+
+@ways
+@pytest.mark.parametrize("anti_hebbian", [True, False])
+@few
+@given(
+    n=st.integers(1, 6), k=st.integers(1, 40), t=st.sampled_from([0.5, 1.0, 12.0]),
+    seed=st.integers(0, 2**31),
+)  # fmt: skip
+def test_shares_are_those_of_the_oracle(
+    whole: int, anti_hebbian: bool, n: int, k: int, t: float, seed: int
+) -> None:
+    u = (Chance(seed)(n, k) * 2).round() / 2  # ties are common, and times t exact
+    oracle = oracles.soft_anti if anti_hebbian else oracles.soft
+    expected = torch.tensor([oracle(row, t) for row in u.tolist()], dtype=torch.float64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(triton_launch, "WHOLE", whole)
+        found = triton_backend.soft_wta(u, t, anti_hebbian).cpu().double()
+    assert torch.equal(found.sign(), expected.sign())
+    torch.testing.assert_close(found, expected, rtol=2e-5, atol=1e-12)
+
+
+@ways
+def test_of_equals_the_first_wins(whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_launch, "WHOLE", whole)
+    u = torch.zeros(4, 50, device=DEVICE)
+    u[1, [7, 20, 49]] = 1.0  # in different blocks
+    u[2, [30, 33]] = 1.0
+    u[3] = -1e30
+    found = triton_backend.soft_wta(u, 1.0, True)
+    assert [row.gt(0).nonzero().flatten().tolist() for row in found] == [[0], [7], [30], [0]]
+
+
+@ways
+def test_what_is_not_finite_passes_as_in_torch(whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_launch, "WHOLE", whole)
+    u = torch.randn(7, 40, generator=torch.Generator().manual_seed(0)).to(DEVICE)
+    u[0, 3] = math.nan
+    u[1] = -math.inf
+    u[2, :20] = -math.inf  # a whole block of nothing, then something
+    u[3, 20:] = -math.inf
+    u[4, 39] = math.inf
+    u[5, 17] = -math.nan
+    for anti_hebbian in (True, False):
+        found = triton_backend.soft_wta(u, 1.0, anti_hebbian)
+        expected = torch_backend.soft_wta(u.double(), 1.0, anti_hebbian).float()
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-30, equal_nan=True)
+    assert found.isnan().all(1).tolist() == [True, True, False, False, True, True, False]
+
+
+def test_shares_keep_the_shape_and_take_any_strides() -> None:
+    u = torch.randn(2, 3, 4, 10, device=DEVICE)[..., ::2].transpose(0, 1)
+    found = triton_backend.soft_wta(u, 1.0, True)
+    torch.testing.assert_close(found, torch_backend.soft_wta(u, 1.0, True))
+    for shape in ((0, 5), (3, 0, 5), (1,), (6,)):
+        u = torch.zeros(shape, device=DEVICE)
+        expected = torch_backend.soft_wta(u, 1.0, True)
+        torch.testing.assert_close(triton_backend.soft_wta(u, 1.0, True), expected)
+
+
+# -- edges -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "n_out", "n_in"), [(1, 1, 1), (0, 3, 2), (3, 0, 2), (2, 3, 0)])
+def test_the_smallest_shapes(n: int, n_out: int, n_in: int) -> None:
+    y, x, w = (torch.ones(shape, device=DEVICE) for shape in ((n, n_out), (n, n_in), (n_out, n_in)))
+    assert torch.equal(triton_backend.drive(x, w), torch.full((n, n_out), n_in * 1.0).to(DEVICE))
+    out = triton_backend.accumulate(LocalUpdate((Outer(y, x),), y), w, torch.empty_like(w))
+    assert torch.equal(out, torch.zeros_like(w))
+    squares = triton_backend.fused_update(y, x, None, w, 1.0)
+    assert torch.equal(w, torch.full_like(w, 1.0 + n))
+    assert torch.equal(squares, torch.full_like(squares, n_in * (1.0 + n) ** 2))
+    bounds = triton_backend.row_bounds(y, x, None, w)
+    torch.testing.assert_close(bounds, torch.full_like(bounds, n * bool(n_in)), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("where", ["post", "pre", "decay", "weight"])
+def test_numbers_that_are_not_finite_pass_through_products(where: str, bad: float) -> None:
+    tensors = {
+        "post": torch.zeros(20, 4), "pre": torch.zeros(20, 35), "decay": torch.zeros(20, 4),
+        "weight": torch.ones(4, 35),
+    }  # fmt: skip
+    tensors[where][-1, -1] = bad
+    y, x, d, w = (value.to(DEVICE) for value in tensors.values())
+    expected = y.T @ x - d.sum(0)[:, None] * w
+    assert not expected.isfinite().all()
+    for precision in triton_backend.PRECISIONS:
+        update = LocalUpdate((Outer(y, x),), d)
+        found = triton_backend.accumulate(update, w, torch.empty_like(w), precision=precision)
+        torch.testing.assert_close(found, expected, equal_nan=True)
+        if where in ("pre", "weight"):
+            u = triton_backend.drive(x, w, precision)
+            torch.testing.assert_close(u, x @ w.T, equal_nan=True)
+    twin = w.clone()
+    squares = triton_backend.fused_update(y, x, d, twin, 1.0)
+    torch.testing.assert_close(twin, w + expected, equal_nan=True)
+    assert not squares[-1].isfinite()
+    bounds = triton_backend.row_bounds(y, x, d, w)
+    assert not (bounds[-1].isfinite())
+
+
+# -- bfloat16 ----------------------------------------------------------------------------------
+
+
+@few
+@given(case=cases())
+def test_bf16_rounds_what_is_multiplied_and_nothing_else(case: Any) -> None:
+    y, x, d, w, how = case
+    short = [value.bfloat16().float() for value in (y, x, w)]
+    with cut(*how):
+        u = triton_backend.drive(x, w, "bf16")
+        update = LocalUpdate((Outer(y, x),), d)
+        found = triton_backend.accumulate(update, w, torch.empty_like(w), precision="bf16")
+    a, b = short[1].double(), short[2].double()
+    close(u, a @ b.T, a.abs() @ b.abs().T)
+    product, size = right(short[0], short[1], None, w)
+    lost = 0.0 if d is None else d.double().sum(0)[:, None] * w.double()
+    close(found, product - lost, size + abs(lost))
+
+
+def test_bf16_rounds_to_even_where_two_are_as_near() -> None:
+    halfway = torch.tensor([[1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, -1 - 2**-8]]).to(DEVICE)
+    found = triton_backend.drive(torch.eye(4, device=DEVICE), halfway, "bf16")
+    assert torch.equal(found.flatten(), halfway.bfloat16().float().flatten())
+    assert found.flatten().tolist() == [1.0, 1 + 2**-6, 1 + 2**-7, -1.0]
+    every_bit = torch.tensor([[0x7FFFFFFF]], dtype=torch.int32, device=DEVICE).view(torch.float32)
+    assert triton_backend.drive(torch.ones_like(every_bit), every_bit, "bf16").isnan().all()
+
+
+# -- what is served ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of what has been launched since."""
+    names: list[str] = []
+    for name in ("drive", "change", "update", "soft_wta", "bounds"):
+        function = getattr(triton_launch, name)
+        monkeypatch.setattr(
+            triton_launch, name, lambda *a, f=function, n=name: (names.append(n), f(*a))[1]
+        )
+    return names
+
+
+def test_what_is_served_is_launched(launched: list[str]) -> None:
+    x, w = torch.randn(3, 4, device=DEVICE), torch.randn(2, 4, device=DEVICE)
+    with kernels.use("triton"):
+        y = kernels.soft_wta(kernels.drive(x, w), 1.0, True)
+        kernels.accumulate(LocalUpdate((Outer(y, x),), y), w, torch.empty_like(w))
+    triton_backend.fused_update(y, x, y, w, 0.1)
+    triton_backend.row_bounds(y, x, y, w)
+    assert launched == ["drive", "soft_wta", "change", "update", "bounds"]
+
+
+def test_bf16_is_had_by_name(launched: list[str]) -> None:
+    x, w = torch.randn(3, 40, device=DEVICE), torch.randn(2, 40, device=DEVICE)
+    with kernels.use("triton_bf16"):
+        assert kernels.backend() == "triton_bf16"
+        u = kernels.drive(x, w)
+        y = kernels.soft_wta(u, 1.0, False)
+        kernels.accumulate(LocalUpdate((Outer(y, x),)), w, torch.empty_like(w))
+    assert launched == ["drive", "soft_wta", "change"]
+    torch.testing.assert_close(u, x.bfloat16().float() @ w.bfloat16().float().T)
+    assert not torch.allclose(u, x @ w.T, rtol=0, atol=1e-6)
+
+
+def test_torch_does_what_is_not_served(launched: list[str]) -> None:
+    def rand(*shape: int, **options: Any) -> Tensor:
+        return torch.rand(shape, device=DEVICE, **options)
+
+    x, y, w = rand(3, 4), rand(3, 2), rand(2, 4)
+    index = torch.tensor([[0, 1, 1, 2], [3, 3, 0, 1]], device=DEVICE)
+    image = kernels.Patches(rand(1, 4, 4, 1), 2)
+    products = [
+        (x.double(), w.double()),
+        (x, w.clone().requires_grad_()),
+        (rand(2, 3, 4), w),
+        (image, rand(2, 9)),
+        (rand(4, 3, dtype=torch.float16).mT, w.half()),
+    ]
+    updates = [
+        (LocalUpdate((Outer(y, x), Outer(y, x))), w, None),
+        (LocalUpdate((Outer(y, x, rand(2, 4)),)), w, None),
+        (LocalUpdate((Outer(y, x, lambda weight: weight),)), w, None),
+        (LocalUpdate((Outer(y, x),), None, rand(2, 4)), w, None),
+        (LocalUpdate((), y), w, None),
+        (LocalUpdate((Outer(rand(2, 3, 1), rand(2, 3, 4)),), rand(2, 3, 1)), w, None),
+        (LocalUpdate((Outer(y, x),)), w, index),
+        (LocalUpdate((Outer(rand(4, 2), image),)), rand(2, 9), None),
+        (LocalUpdate((Outer(y.double(), x.double()),)), w.double(), None),
+    ]
+    found: list[list[Tensor]] = []
+    for name in ("torch", "triton"):
+        with kernels.use(name):
+            done = [kernels.drive(*pair) for pair in products]
+            done.append(kernels.sparse_drive(x, w, index))
+            done.append(kernels.soft_wta(x.double(), 1.0, True))
+            done.append(kernels.soft_wta(x.clone().requires_grad_(), 1.0, False))
+            for update, weight, at in updates:
+                done.append(kernels.accumulate(update, weight, torch.empty_like(weight), at))
+        found.append(done)
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert found[1][1].requires_grad
+    assert launched == []
+
+
+def test_a_fused_update_by_torch_is_the_same(launched: list[str]) -> None:
+    chance = Chance(1)
+    y, x, w = chance(5, 3).double(), chance(5, 4).double(), chance(3, 4).double()
+    expected = w + 0.5 * (y.T @ x - y.sum(0)[:, None] * w)
+    squares = triton_backend.fused_update(y, x, y, w, torch.tensor(0.5))
+    torch.testing.assert_close(w, expected)
+    torch.testing.assert_close(squares, expected.square().sum(1))
+    assert launched == []
+
+
+def test_a_wrong_precision_is_refused() -> None:
+    x = torch.ones(1, 1, device=DEVICE)
+    for work in (
+        lambda: triton_backend.drive(x, x, "tf32"),
+        lambda: triton_backend.accumulate(LocalUpdate((Outer(x, x),)), x, x, None, "tf32"),
+        lambda: triton_backend.fused_update(x, x, None, x, 1.0, "tf32"),
+    ):
+        with pytest.raises(ConfigError, match=r"'tf32' is not allowed; choose one of \('tf32x3'"):
+            work()
+
+
+def test_wrong_shapes_are_refused_before_a_kernel_reads_beside_them() -> None:
+    y, x, w = (torch.ones(shape, device=DEVICE) for shape in ((3, 2), (3, 4), (2, 4)))
+    for name, which, wrong in [
+        ("post", 0, torch.ones(3, 3)), ("pre", 1, torch.ones(2, 4)), ("pre", 1, torch.ones(3, 5)),
+        ("decay", 2, torch.ones(1, 2)), ("decay", 2, torch.ones(2)), ("post", 0, torch.ones(2)),
+        ("post", 0, torch.ones(1, 3, 2)),
+    ]:  # fmt: skip
+        args = [y, x, y, w]
+        args[which] = wrong.to(DEVICE)
+        with pytest.raises(ConfigError, match=rf"fused_update: {name} has shape"):
+            triton_backend.fused_update(*args, 1.0)
+        with pytest.raises(ConfigError, match=rf"row_bounds: {name} has shape"):
+            triton_backend.row_bounds(*args)
+    with pytest.raises(ConfigError, match=r"step has shape \(3,\); .* each of the 2 neurons"):
+        triton_backend.fused_update(y, x, y, w, torch.ones(3, device=DEVICE))
+
+
+# -- how work is cut ---------------------------------------------------------------------------
+
+
+@given(
+    m=st.integers(0, 10**7), n=st.integers(0, 10**7), k=st.integers(0, 10**7),
+    precision=st.sampled_from(triton_backend.PRECISIONS),
+)  # fmt: skip
+def test_any_product_can_be_cut(m: int, n: int, k: int, precision: str) -> None:
+    tiles = triton_launch.tiles(m, n, k, precision)
+    assert tiles == triton_launch.tiles(m, n, k, precision)
+    for side in tiles[:3]:
+        assert 16 <= side <= 128
+        assert side & (side - 1) == 0
+    assert 1 <= tiles.parts <= triton_launch.PARTS
+    assert tiles.parts == 1 or k // tiles.parts >= triton_launch.INNER
+    bytes_staged = 4 * tiles.k * (tiles.m + tiles.n) * tiles.stages
+    assert bytes_staged <= 96 * 1024  # what small cards give one block, and some
+
+
+# -- layers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scaling", [sh.LayerMax(), sh.NeuronRMS(), sh.NoScaling()])
+@pytest.mark.parametrize("rule", [sh.SoftHebb(), sh.Oja()])
+def test_a_layer_learns_what_it_learns_with_torch(rule: Any, scaling: Any) -> None:
+    chance = torch.Generator().manual_seed(0)
+    parts = {"rule": rule, "scaling": scaling, "rate": 1e-3, "init": sh.Normal(1.0)}
+    dense, conv = sh.Dense(30, 20, **parts), sh.Conv2d(3, 8, 3, **parts)
+    for layer, shape in ((dense, (4, 30)), (conv, (2, 3, 6, 6))):
+        layer.reset(chance)
+        batches = [torch.rand(shape, generator=chance).to(DEVICE) for _ in range(4)]
+        found = []
+        for backend in ("torch", "triton"):
+            twin = copy.deepcopy(layer).to(DEVICE)
+            with torch.no_grad(), kernels.use(backend):
+                for x in batches:
+                    out, seen = twin.observe(x)
+                    twin.learn(seen)
+            found.append((twin.weight, out))
+        assert not torch.equal(found[0][0].cpu(), layer.weight)
+        for a, b in zip(*found, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)

@@ -1,0 +1,159 @@
+"""Triton's kernels on a real card: how exact, always the same bits, in graphs, without waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import streamhebb as sh
+from streamhebb import kernels
+from streamhebb.kernels import triton_backend
+from streamhebb.schedule import CudaGraphs, Serial
+from streamhebb.values import LocalUpdate, Outer
+
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available() or not triton_backend._runs(torch.device("cuda")),
+    reason="needs a CUDA card of compute capability 8.0 and the extra triton",
+)
+
+SHAPES = [(1, 100, 784), (64, 1536, 3456), (640, 384, 864), (10240, 96, 75)]  # n, n_out, n_in
+
+
+@pytest.fixture(autouse=True)
+def no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+def drawn(n: int, n_out: int, n_in: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """``post``, ``pre``, ``weight``."""
+    chance = torch.Generator().manual_seed(seed)
+    shapes = (n, n_out), (n, n_in), (n_out, n_in)
+    y, x, w = (torch.randn(shape, generator=chance).cuda() for shape in shapes)
+    return y, x, w
+
+
+def step(y: Tensor, x: Tensor, w: Tensor, precision: str = "tf32x3") -> list[Tensor]:
+    """All that there is."""
+    u = triton_backend.drive(x, w, precision)
+    share = triton_backend.soft_wta(u, 1.0, True)
+    update = LocalUpdate((Outer(y, x),), share)
+    change = triton_backend.accumulate(update, w, torch.empty_like(w), None, precision)
+    new = w.clone()
+    squares = triton_backend.fused_update(y, x, share, new, 1e-3, precision)
+    return [u, share, change, new, squares, triton_backend.row_bounds(y, x, share, w)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("precision", "most", "least"), [("tf32x3", 2e-6, 0), ("ieee", 2e-6, 0), ("bf16", 1e-2, 1e-5)]
+)
+def test_products_are_as_exact_as_their_names_say(
+    shape: Any, precision: str, most: float, least: float
+) -> None:
+    y, x, w = drawn(*shape)
+    update = LocalUpdate((Outer(y, x),))
+    pairs = [
+        (triton_backend.drive(x, w, precision), x, w.mT),
+        (triton_backend.accumulate(update, w, torch.empty_like(w), None, precision), y.mT, x),
+    ]
+    for found, a, b in pairs:
+        error = (found.double() - a.double() @ b.double()).abs()
+        worst = float((error / (a.double().abs() @ b.double().abs())).max())
+        assert least <= worst <= most
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_run_gives_the_same_bits_on_any_stream(shape: Any) -> None:
+    y, x, w = drawn(*shape)
+    first = step(y, x, w)
+    torch.cuda.synchronize()
+    for _ in range(3):
+        with torch.cuda.stream(torch.cuda.Stream()):
+            again = step(y, x, w)
+            torch.cuda.synchronize()
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_recorded_graph_gives_the_bits_of_a_plain_call(shape: Any) -> None:
+    inputs = drawn(*shape)
+    with torch.cuda.stream(torch.cuda.Stream()):
+        step(*inputs)  # compiles
+        torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        recorded = step(*inputs)
+    for seed in (1, 2):
+        fresh = drawn(*shape, seed)
+        for here, value in zip(inputs, fresh, strict=True):
+            here.copy_(value)
+        graph.replay()
+        torch.cuda.synchronize()
+        expected = step(*fresh)
+        assert all(torch.equal(a, b) for a, b in zip(recorded, expected, strict=True))
+
+
+def test_nobody_waits_for_the_card() -> None:
+    inputs = drawn(64, 96, 75)
+    step(*inputs)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step(*inputs)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_places_beyond_32_bits() -> None:
+    size = (1 << 31) + 64
+    if torch.cuda.mem_get_info()[0] < 5 * size:
+        pytest.skip("needs 11 GB of the card's memory")
+    memory = torch.empty(size, device="cuda")
+    far = memory.as_strided((2, 32), (size - 32, 1))  # two rows at both ends
+    far.copy_(drawn(2, 1, 32)[1])
+    near = far.clone()
+    w = drawn(1, 40, 32)[2]
+    assert torch.equal(triton_backend.drive(far, w), triton_backend.drive(near, w))
+    assert torch.equal(triton_backend.drive(w, far), triton_backend.drive(w, near))
+    shares = triton_backend.soft_wta(far, 1.0, True), triton_backend.soft_wta(near, 1.0, True)
+    assert torch.equal(*shares)
+    y = drawn(3, 2, 32)
+    triton_backend.fused_update(y[0], y[1], None, far, 0.1)
+    triton_backend.fused_update(y[0], y[1], None, near, 0.1)
+    assert torch.equal(far, near)
+
+
+def published(scheduler: Any, backend: str, batches: list[Tensor]) -> list[Tensor]:
+    net = sh.build("softhebb-cifar10", input_shape=(3, 32, 32), seed=0).to("cuda")
+    net.set_scheduler(scheduler)
+    with kernels.use(backend):
+        for x in batches:
+            net.step(x)
+    torch.cuda.synchronize()
+    return [layer.weight.clone() for layer in net.layers if isinstance(layer, sh.Conv2d)]
+
+
+@pytest.fixture
+def batches() -> list[Tensor]:
+    chance = torch.Generator().manual_seed(0)
+    return [torch.rand(4, 3, 32, 32, generator=chance).cuda() for _ in range(6)]
+
+
+def test_the_published_net_learns_what_it_learns_with_torch(batches: list[Tensor]) -> None:
+    found = published(Serial(), "triton", batches[:1])
+    expected = published(Serial(), "torch", batches[:1])
+    for a, b in zip(found, expected, strict=True):
+        assert float((a - b).norm() / b.norm()) < 1e-6
+
+
+@pytest.mark.parametrize("make", [CudaGraphs, Serial])
+def test_a_recorded_net_gives_the_bits_of_serial(
+    make: Callable[[], Any], batches: list[Tensor]
+) -> None:
+    found, expected = (published(s, "triton", batches) for s in (make(), Serial()))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))

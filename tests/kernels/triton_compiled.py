@@ -1,0 +1,83 @@
+"""Compile Triton's kernels for a card that need not be there; print what came out, as JSON.
+
+Run with the card's compute capability: ``python triton_compiled.py 80``. Launches go as far as
+machine code and no further, so tensors lie on the CPU and results are whatever was in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any
+
+import torch
+
+from streamhebb.kernels import triton_launch
+
+
+class NoCard:
+    """What Triton asks of a driver before it compiles."""
+
+    def __init__(self, capability: int) -> None:
+        self.capability = capability
+
+    def get_current_target(self) -> Any:
+        from triton.backends.compiler import GPUTarget
+
+        return GPUTarget("cuda", self.capability, 32)
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+
+def main(capability: int, large: bool) -> None:
+    import triton  # here, for this file is also looked at where there is none
+    from triton.runtime import JITFunction, driver
+
+    driver.set_active(NoCard(capability))
+    found: list[dict[str, Any]] = []
+    compile_only = JITFunction.run
+
+    def run(self: Any, *args: Any, grid: Any, warmup: bool, **options: Any) -> None:
+        made = compile_only(self, *args, grid=grid, warmup=True, **options)
+        assert made.asm["cubin"]
+        tensor_cores = re.search(r"(?:wgmma\.mma_async|mma\.sync|tcgen05\.mma)\S*", made.asm["ptx"])
+        found.append(
+            {
+                "kernel": self.__name__,
+                "precision": options.get("PRECISION"),
+                "shared": made.metadata.shared,
+                "unit": tensor_cores.group() if tensor_cores else None,
+            }
+        )
+
+    JITFunction.run = run
+
+    def work(n: int, n_out: int, n_in: int, precision: str) -> None:
+        x, w = torch.zeros(n, n_in), torch.zeros(n_out, n_in)
+        y, total = torch.zeros(n, n_out), torch.zeros(n_out)
+        triton_launch.drive(x, w, precision)
+        triton_launch.change(y, x, total, w, torch.empty_like(w), precision)
+        triton_launch.update(y, x, total, w, total, precision)
+
+    if large:
+        for precision in ("tf32x3", "ieee", "bf16"):
+            work(64, 1536, 3456, precision)  # the published third layer
+    else:
+        work(30, 32, 600, "tf32x3")  # with parts of the inner dimension
+        triton_launch.drive(torch.zeros(30, 600), torch.zeros(32, 600), "ieee")
+        triton_launch.drive(torch.zeros(30, 600), torch.zeros(32, 600), "bf16")
+        work(1, 1, 1, "tf32x3")  # numbers that are 1 are compiled in
+    for width in (96, triton_launch.WHOLE + 1):
+        triton_launch.soft_wta(torch.zeros(2, width), 1.0, True)
+    y, x, w = torch.zeros(64, 96), torch.zeros(64, 27), torch.zeros(96, 27)
+    triton_launch.bounds(y, x, y, w)
+    print(json.dumps({"triton": triton.__version__, "compiled": found}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), "large" in sys.argv)
