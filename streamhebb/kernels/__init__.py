@@ -2,9 +2,8 @@
 
 Every layer goes through these functions, so a faster kernel serves every rule and synapse. They
 are carried out by one of several backends that agree to rounding: ``torch``, the default;
-``numba``, compiled for the CPU; or ``triton``, compiled for CUDA cards, with ``triton_bf16``, which
-rounds more. [`use`][streamhebb.kernels.use] chooses, or the environment variable
-``STREAMHEBB_KERNELS``.
+``numba``, compiled for the CPU; or ``triton``, compiled for CUDA cards.
+[`use`][streamhebb.kernels.use] chooses, or the environment variable ``STREAMHEBB_KERNELS``.
 
 Shapes: without groups ``pre (n, n_in)``, ``post (n, n_out)``; with ``g`` groups
 ``pre (g, n, n_in)``, ``post (g, n, n_out / g)``. Weights are ``(n_out, n_in)`` in both cases. On a

@@ -13,12 +13,9 @@ from streamhebb.errors import ConfigError
 
 VARIABLE = "STREAMHEBB_KERNELS"
 DEFAULT = "torch"
-_MODULES = {
-    name: f"streamhebb.kernels.{name}_backend"
-    for name in ("numba", "torch", "triton", "triton_bf16")
-}
+_MODULES = {name: f"streamhebb.kernels.{name}_backend" for name in ("numba", "torch", "triton")}
 _NAMES = ("auto", *_MODULES)
-_EXTRAS = {"triton": "triton", "triton_bf16": "triton"}  # the package, and the extra that brings it
+_EXTRAS = {"triton": "triton"}  # which extra brings what
 
 _lock = threading.Lock()
 # Plain calls, the last one counts; and for an instant blocks, made but not entered yet. More than
@@ -37,8 +34,7 @@ class use:
 
     Args:
         name: ``"torch"``; ``"numba"``, compiled for the CPU when first used, which takes some
-            seconds; ``"triton"``, compiled for CUDA cards likewise (extra ``triton``);
-            ``"triton_bf16"``, the same with products of numbers rounded to bfloat16; or
+            seconds; ``"triton"``, compiled for CUDA cards likewise (extra ``triton``); or
             ``"auto"``, numba where it can be imported. What a backend does not serve, torch does:
             other devices and precisions, inputs that need gradients.
 
@@ -79,7 +75,7 @@ class use:
 
 
 def backend() -> str:
-    """The backend in use: ``"torch"``, ``"numba"``, ``"triton"`` or ``"triton_bf16"``.
+    """The backend in use: ``"torch"``, ``"numba"`` or ``"triton"``.
 
     Set by [`use`][streamhebb.kernels.use], else by the environment variable
     ``STREAMHEBB_KERNELS``, else ``"torch"``.

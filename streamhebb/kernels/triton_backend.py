@@ -8,7 +8,8 @@
 * [`row_bounds`][streamhebb.kernels.triton_backend.row_bounds], by which the largest change of a
   layer can be found before all changes are known.
 
-Products are made of three in TF32, which is about as exact as float32; see `PRECISIONS`. All else
+Products are made of three in TF32, which is about as exact as float32, or of numbers rounded to
+bfloat16 in layers of that precision; see `PRECISIONS`. All else
 goes to torch: the CPU, other precisions, inputs that need gradients, groups, sparse synapses, tiles
 of convolutions, several outer products or factors. With ``TRITON_INTERPRET=1`` set before Triton is
 imported, kernels run on the CPU as Python, very slowly: that is for tests.
@@ -26,10 +27,10 @@ from torch import Tensor
 
 from streamhebb.errors import ConfigError
 from streamhebb.kernels import torch_backend, triton_launch
+from streamhebb.kernels import triton_kernels as on_card
 from streamhebb.kernels._triton import interpreted, triton
 from streamhebb.kernels.passes import add_scaled, row_norms
 from streamhebb.kernels.patches import Patches
-from streamhebb.kernels.triton_kernels import product
 from streamhebb.values import LocalUpdate, Outer
 
 PRECISIONS = ("tf32x3", "ieee", "bf16")
@@ -40,12 +41,22 @@ are float32 throughout, and so are the weights."""
 sparse_drive = torch_backend.sparse_drive
 
 
-def drive(pre: Tensor, weight: Tensor, precision: str = "tf32x3") -> Tensor:
+maps, product, add, look = (
+    torch_backend.maps,
+    torch_backend.product,
+    torch_backend.add,
+    torch_backend.look,
+)
+
+
+def drive(
+    pre: Tensor, weight: Tensor, coarse: bool = False, precision: str = PRECISIONS[0]
+) -> Tensor:
     """See `streamhebb.kernels.drive`."""
     _check_precision(precision)
     if pre.ndim != 2 or not _serves(weight, pre):
-        return torch_backend.drive(pre, weight)
-    return triton_launch.drive(pre, weight, precision)
+        return torch_backend.drive(pre, weight, coarse)
+    return triton_launch.drive(pre, weight, "bf16" if coarse else precision)
 
 
 def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
@@ -61,7 +72,8 @@ def accumulate(
     weight: Tensor,
     out: Tensor,
     index: Tensor | None = None,
-    precision: str = "tf32x3",
+    coarse: bool = False,
+    precision: str = PRECISIONS[0],
 ) -> Tensor:
     """See `streamhebb.kernels.accumulate`."""
     _check_precision(precision)
@@ -69,9 +81,10 @@ def accumulate(
     if plain and update.outer[0].factor is None:
         post, pre, decay = *update.outer[0][:2], update.decay
         if _flat(post, pre, decay) and _serves(weight, out, post, pre, decay):
-            triton_launch.change(post, pre, _summed(decay), weight, out, precision)
+            exact = "bf16" if coarse else precision
+            triton_launch.change(post, pre, _summed(decay), weight, out, exact)
             return out
-    return torch_backend.accumulate(update, weight, out, index)
+    return torch_backend.accumulate(update, weight, out, index, coarse)
 
 
 def fused_update(
@@ -218,7 +231,7 @@ def _serves(first: Tensor, *others: Tensor | None) -> bool:
 @cache
 def _runs(device: torch.device) -> bool:
     """Whether kernels run on a device."""
-    if device.type == "cpu" or interpreted(product):
-        return device.type == "cpu" and interpreted(product)
+    if device.type == "cpu" or interpreted(on_card.product):
+        return device.type == "cpu" and interpreted(on_card.product)
     nvidia = triton is not None and device.type == "cuda" and torch.version.hip is None
     return nvidia and torch.cuda.get_device_capability(device) >= (8, 0)

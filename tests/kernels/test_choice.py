@@ -87,36 +87,33 @@ def test_numba_that_cannot_be_imported_says_what_to_do(monkeypatch: pytest.Monke
     assert kernels.backend() == "torch"
 
 
-@pytest.mark.parametrize("name", ["triton", "triton_bf16"])
 def test_triton_that_is_not_there_says_which_extra_brings_it(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "triton", None)
-    cure = rf"'{name}' cannot be imported .*choose 'torch', .* pip install 'streamhebb\[triton\]'"
+    cure = r"'triton' cannot be imported .*choose 'torch', .* pip install 'streamhebb\[triton\]'"
     with pytest.raises(ConfigError, match=cure):
-        kernels.use(name)
+        kernels.use("triton")
     assert kernels.backend() == "torch"
 
 
 def test_triton_is_chosen_by_name() -> None:
     pytest.importorskip("triton", reason="needs the extra triton")
-    for name in ("triton", "triton_bf16"):
-        with kernels.use(name):
-            assert kernels.backend() == name
+    with kernels.use("triton"):
+        assert kernels.backend() == "triton"
 
 
 def test_modules_of_triton_kernels_load_without_it_and_leave_the_work_to_torch() -> None:
     code = (
         "import sys, torch; sys.modules['triton'] = None;"
-        "from streamhebb.kernels import triton_backend as t, triton_bf16_backend;"
+        "from streamhebb.kernels import triton_backend as t;"
         "w = torch.zeros(1, 2); x = torch.tensor([[3.0, 4.0]]); y = torch.ones(1, 1);"
-        "print(t.fused_update(y, x, None, w, 1.0).item(), t.drive(x, w).item(),"
-        " triton_bf16_backend.drive(x, w).item())"
+        "print(t.fused_update(y, x, None, w, 1.0).item(), t.drive(x, w).item())"
     )
     out = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout
-    assert out.strip() == "25.0 25.0 25.0"
+    assert out.strip() == "25.0 25.0"
 
 
 def test_the_choice_is_that_of_all_threads() -> None:

@@ -275,9 +275,9 @@ def test_bf16_rounds_what_is_multiplied_and_nothing_else(case: Any) -> None:
     y, x, d, w, how = case
     short = [value.bfloat16().float() for value in (y, x, w)]
     with cut(*how):
-        u = triton_backend.drive(x, w, "bf16")
+        u = triton_backend.drive(x, w, coarse=True)
         update = LocalUpdate((Outer(y, x),), d)
-        found = triton_backend.accumulate(update, w, torch.empty_like(w), precision="bf16")
+        found = triton_backend.accumulate(update, w, torch.empty_like(w), coarse=True)
     a, b = short[1].double(), short[2].double()
     close(u, a @ b.T, a.abs() @ b.abs().T)
     product, size = right(short[0], short[1], None, w)
@@ -287,11 +287,11 @@ def test_bf16_rounds_what_is_multiplied_and_nothing_else(case: Any) -> None:
 
 def test_bf16_rounds_to_even_where_two_are_as_near() -> None:
     halfway = torch.tensor([[1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, -1 - 2**-8]]).to(DEVICE)
-    found = triton_backend.drive(torch.eye(4, device=DEVICE), halfway, "bf16")
+    found = triton_backend.drive(torch.eye(4, device=DEVICE), halfway, coarse=True)
     assert torch.equal(found.flatten(), halfway.bfloat16().float().flatten())
     assert found.flatten().tolist() == [1.0, 1 + 2**-6, 1 + 2**-7, -1.0]
     every_bit = torch.tensor([[0x7FFFFFFF]], dtype=torch.int32, device=DEVICE).view(torch.float32)
-    assert triton_backend.drive(torch.ones_like(every_bit), every_bit, "bf16").isnan().all()
+    assert triton_backend.drive(torch.ones_like(every_bit), every_bit, coarse=True).isnan().all()
 
 
 # -- what is served ----------------------------------------------------------------------------
@@ -321,11 +321,11 @@ def test_what_is_served_is_launched(launched: list[str]) -> None:
 
 def test_bf16_is_had_by_name(launched: list[str]) -> None:
     x, w = torch.randn(3, 40, device=DEVICE), torch.randn(2, 40, device=DEVICE)
-    with kernels.use("triton_bf16"):
-        assert kernels.backend() == "triton_bf16"
-        u = kernels.drive(x, w)
+    with kernels.use("triton"):
+        u = kernels.drive(x, w, coarse=True)
         y = kernels.soft_wta(u, 1.0, False)
-        kernels.accumulate(LocalUpdate((Outer(y, x),)), w, torch.empty_like(w))
+        update = LocalUpdate((Outer(y, x),))
+        kernels.accumulate(update, w, torch.empty_like(w), coarse=True)
     assert launched == ["drive", "soft_wta", "change"]
     torch.testing.assert_close(u, x.bfloat16().float() @ w.bfloat16().float().T)
     assert not torch.allclose(u, x @ w.T, rtol=0, atol=1e-6)
@@ -384,8 +384,8 @@ def test_a_fused_update_by_torch_is_the_same(launched: list[str]) -> None:
 def test_a_wrong_precision_is_refused() -> None:
     x = torch.ones(1, 1, device=DEVICE)
     for work in (
-        lambda: triton_backend.drive(x, x, "tf32"),
-        lambda: triton_backend.accumulate(LocalUpdate((Outer(x, x),)), x, x, None, "tf32"),
+        lambda: triton_backend.drive(x, x, precision="tf32"),
+        lambda: triton_backend.accumulate(LocalUpdate((Outer(x, x),)), x, x, precision="tf32"),
         lambda: triton_backend.fused_update(x, x, None, x, 1.0, "tf32"),
     ):
         with pytest.raises(ConfigError, match=r"'tf32' is not allowed; choose one of \('tf32x3'"):

@@ -13,8 +13,10 @@ from typing import Annotated
 import torch
 import typer
 
+from streamhebb import kernels
 from streamhebb.benchmark.record import Out, finish, show, whole_numbers
 from streamhebb.benchmark.speed.compare import (
+    COARSE_WAYS,
     ON_CARD,
     TUNED,
     WAYS,
@@ -52,10 +54,12 @@ def speed(
         raise typer.Exit(again.returncode)
     there = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     require_choice("bench speed", "device", device, there)
-    known = WAYS if device == "cpu" else ON_CARD
-    wanted = list(known) if ways is None else [way.strip() for way in ways.split(";")]
+    usual = WAYS if device == "cpu" else ON_CARD
+    if device == "cpu" and kernels.multiplies("cpu"):
+        usual = (*usual, *COARSE_WAYS)
+    wanted = list(usual) if ways is None else [way.strip() for way in ways.split(";")]
     for way in wanted:
-        require_choice("bench speed", "ways", way, known)
+        require_choice("bench speed", "ways", way, tuple(dict.fromkeys((*usual, *COARSE_WAYS))))
     found: list[Speed] = []
     for batch in whole_numbers("bench speed", "batches", batches):
         for count in whole_numbers("bench speed", "threads", threads):

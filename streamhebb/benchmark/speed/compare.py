@@ -30,8 +30,17 @@ from streamhebb.schedule import Threads
 from streamhebb.values import Shape
 
 SHAPE = (3, 32, 32)
-WAYS = ("direct", "winograd2", "winograd4", "direct, numba", "winograd4, numba")
-ON_CARD = ("direct", "winograd2", "winograd4", "direct, triton", "direct, triton_bf16")
+WAYS: tuple[str, ...] = ("direct", "winograd2", "winograd4", "direct, numba", "winograd4, numba")
+ON_CARD: tuple[str, ...] = (
+    "direct",
+    "winograd2",
+    "winograd4",
+    "direct, triton",
+    "direct, triton, bfloat16",
+)
+COARSE = "bfloat16"
+COARSE_WAYS = tuple(f"{method}, {COARSE}" for method in ("direct", "winograd2"))
+"""Worth measuring where the processor has instructions for them."""
 LOOKS = ", only responds"
 LANES = ", layers in threads"
 PEAK = 1024
@@ -99,6 +108,15 @@ def product(side: int = PEAK, device: str = "cpu") -> Side:
     return turn
 
 
+def in_this_way(net: StreamNet, way: str) -> StreamNet:
+    """Return a copy whose layers make their products in one of the ways above."""
+    copied = with_method(net, way.partition(", ")[0])
+    for layer in copied.layers:
+        if isinstance(layer, Conv2d) and way.endswith(COARSE):
+            layer.precision = COARSE
+    return copied
+
+
 def with_method(net: StreamNet, method: str) -> StreamNet:
     """Return a copy whose layers make their products so, where they can."""
     copied = copy.deepcopy(net)
@@ -136,7 +154,7 @@ def compare(
     net = make().to(device)
     base = plain(list(net.layers))  # type: ignore[arg-type]
     batches = torch.split(natural_like(8 * batch, shape).to(device), batch)
-    nets = {way: with_method(net, way.partition(", ")[0]) for way in ways}
+    nets = {way: in_this_way(net, way) for way in ways}
     with ExitStack() as ends, threads(count):
         start = perf_counter()
         base.step(batches[0])
@@ -148,7 +166,7 @@ def compare(
             "plain": partial(_turn, base.step, batches, steps),
         }
         for way, each in nets.items():
-            backend = way.partition(", ")[2] or "torch"
+            backend = next((word for word in way.split(", ")[1:] if word != COARSE), "torch")
             sides[way] = partial(_turn, each.step, batches, steps, backend)
             sides[way + LOOKS] = partial(_turn, each.respond, batches, steps, backend)
             if count > 1 and device == "cpu":

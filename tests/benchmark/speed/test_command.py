@@ -61,7 +61,7 @@ def test_a_card_has_ways_of_its_own(monkeypatch, tmp_path):
     words = "--device", "cuda", "--batches", "1", "--threads", "1"
     result = invoke(*words, "--out", str(out))
     assert result.exit_code == 0, result.output
-    assert "direct, triton_bf16" in result.output
+    assert "direct, triton, bfloat16" in result.output
     assert "numba" not in result.output
     settings = json.loads(out.read_text())["settings"]
     assert (settings["device"], settings["card"]) == ("cuda", "Some Card")
