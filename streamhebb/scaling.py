@@ -23,7 +23,8 @@ class Scaling(Protocol):
     """A map from a raw change to its divisor.
 
     Attributes:
-        local: whether a neuron needs to know only its own change.
+        local: whether a neuron needs to know only its own change. In a large layer ``divisor`` is
+            then asked for a few neurons at a time, with their part of the state.
     """
 
     local: ClassVar[bool]
