@@ -12,19 +12,16 @@ import torch
 from torch import Tensor
 
 from streamhebb import inputs
-from streamhebb.chance import Dropout
 from streamhebb.errors import ConfigError, LabelError, NonFiniteError, ShapeError
 from streamhebb.estimator import as_array
 from streamhebb.evaluate.frozen import features
-from streamhebb.evaluate.linear import LinearLayer
+from streamhebb.evaluate.probing import CHUNK, Probe
 from streamhebb.evaluate.schedule import halving_epochs
 from streamhebb.net import StreamNet
 from streamhebb.parts import require, require_choice
 from streamhebb.readouts.base import plain
+from streamhebb.schedule import Scheduler
 from streamhebb.values import Label
-
-CHUNK = 1000  # samples that are looked at together
-_SHORT = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +82,7 @@ def linear_probe(
     keep: str | os.PathLike[str] | None = None,
     half: bool = False,
     tune: bool = False,
+    scheduler: Scheduler | None = None,
     on_epoch: Callable[[EpochResult], None] | None = None,
 ) -> ProbeResult:
     """Train a linear layer on frozen features, with Adam and dropout, and test it.
@@ -111,6 +109,9 @@ def linear_probe(
             [`features`][streamhebb.evaluate.frozen.features]. ``None`` keeps them in memory.
         half: store a net's features in half precision; the layer learns in float32 all the same.
         tune: measure how the net responds fastest. Results then differ by rounding from run to run.
+        scheduler: with [`Threads`][streamhebb.schedule.threads.Threads] the next mini-batch is
+            gathered while the layer learns from this one; the results are the same, to the bit. It
+            is left open. ``None`` does one after the other.
         on_epoch: called with the result of each reported epoch (1, 11, 21, ... and the last).
 
     Returns:
@@ -162,7 +163,8 @@ def linear_probe(
             f"linear_probe: {train_x.shape[1]} features in train, {test_x.shape[1]} in test"
         )
     ready = time.perf_counter()
-    run = _Probe(train_x, train_y, test_x, test_y, len(classes), dropout, batch_size, lr, seed)
+    sets = train_x, train_y, test_x, test_y
+    run = Probe(*sets, len(classes), dropout, batch_size, lr, seed, scheduler)
     halvings = halving_epochs(epochs, schedule)
     reported = []
     for epoch in range(epochs):
@@ -185,66 +187,6 @@ def linear_probe(
         run.layer.weight.detach(),
         run.layer.bias.detach(),
     )
-
-
-class _Probe:
-    """A linear layer on its way: one call an epoch."""
-
-    def __init__(
-        self,
-        train_x: Tensor,
-        train_y: Tensor,
-        test_x: Tensor,
-        test_y: Tensor,
-        classes: int,
-        dropout: float,
-        batch_size: int,
-        lr: float,
-        seed: int,
-    ) -> None:
-        place, n_in = train_x.device, train_x.shape[1]
-        self.train_x, self.train_y = train_x, train_y.to(place)
-        self.test_x, self.test_y = test_x, test_y.to(place)
-        self.dropout = Dropout(dropout, seed)
-        self.order = torch.Generator().manual_seed(seed)  # the same order on every device
-        self.steps = 0
-        # Fresh memory for every mini-batch costs more than what is done with it.
-        self.batch = train_x.new_empty(min(batch_size, len(train_x)), n_in)
-        self.x = self.batch.float() if train_x.dtype in _SHORT else self.batch
-        self.layer = LinearLayer(n_in, classes, lr, self.order, self.x)
-
-    def halve(self) -> None:
-        self.layer.lr /= 2
-
-    def epoch(self) -> tuple[float, float]:
-        """Return the mean loss and the accuracy, both dropout on."""
-        place = self.train_x.device
-        loss_sum = torch.zeros((), dtype=torch.float64, device=place)
-        right = torch.zeros((), dtype=torch.int64, device=place)
-        order = torch.randperm(len(self.train_x), generator=self.order).to(place)
-        for rows in torch.split(order, len(self.batch)):
-            loss, hits = self.step(rows)
-            loss_sum += loss
-            right += hits
-        return float(loss_sum) / len(order), int(right) / len(order)
-
-    def step(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Learn from some samples; return the sum of losses, and how many were right before."""
-        batch, x = self.batch[: len(rows)], self.x[: len(rows)]
-        torch.index_select(self.train_x, 0, rows, out=batch)
-        if x.dtype != batch.dtype:
-            x.copy_(batch)
-        self.dropout.drop(x, self.steps)
-        self.steps += 1
-        return self.layer.learn(x, self.train_y[rows])
-
-    def test(self) -> float:
-        """Accuracy over the test set."""
-        right = 0
-        parts = zip(torch.split(self.test_x, CHUNK), torch.split(self.test_y, CHUNK), strict=True)
-        for x, y in parts:
-            right += int((self.layer.scores(x.to(self.x.dtype)).argmax(1) == y).sum())
-        return right / len(self.test_y)
 
 
 def _rows(

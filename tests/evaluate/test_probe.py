@@ -13,9 +13,10 @@ import streamhebb as sh
 from streamhebb import kernels
 from streamhebb.chance import Dropout
 from streamhebb.errors import ConfigError, InputError, LabelError, NonFiniteError, ShapeError
-from streamhebb.evaluate import probe
+from streamhebb.evaluate import probing
 from streamhebb.evaluate.probe import linear_probe
 from streamhebb.evaluate.schedule import halving_epochs
+from streamhebb.schedule import Shuffled, Threads
 
 
 @pytest.fixture(scope="module")
@@ -154,13 +155,13 @@ def test_the_rate_is_halved_when_the_schedule_says(
     schedule: str, epochs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rates = []
-    epoch = probe._Probe.epoch
+    epoch = probing.Probe.epoch
 
     def spy(self: Any) -> Any:
         rates.append(self.layer.lr)
         return epoch(self)
 
-    monkeypatch.setattr(probe._Probe, "epoch", spy)
+    monkeypatch.setattr(probing.Probe, "epoch", spy)
     x, y = torch.rand(4, 3), [0, 1, 0, 1]
     linear_probe(None, (x, y), (x, y), epochs=epochs, lr=1.0, schedule=schedule)
     starts = halving_epochs(epochs, schedule)
@@ -211,6 +212,32 @@ def test_features_kept_in_half_precision_are_found_again(small: Any, tmp_path: A
     assert torch.equal(memory.weight, kept.weight)
     with pytest.raises(ConfigError, match="for a net's features"):
         linear_probe(None, (x, y), (u, v), keep=tmp_path)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_gathering_while_learning_leaves_the_same_bits(half: bool, small: Any) -> None:
+    (x, y), test = small
+    x = x.astype(np.float16) if half else x
+    alone = linear_probe(None, (x, y), test, epochs=6, batch_size=9)
+    for scheduler in (Threads(2), Shuffled(seed=1)):
+        for _ in range(2):  # it is left open
+            found = linear_probe(None, (x, y), test, epochs=6, batch_size=9, scheduler=scheduler)
+            assert torch.equal(found.weight, alone.weight)
+            assert [(e.loss, e.test_accuracy) for e in found.epochs] == [
+                (e.loss, e.test_accuracy) for e in alone.epochs
+            ]
+        scheduler.close()
+
+
+def test_a_step_that_fails_lets_the_scheduler_go_on(small: Any) -> None:
+    (x, y), test = small
+    threads = Threads(2)
+    rows = torch.from_numpy(x), torch.from_numpy(y)
+    run = probing.Probe(*rows, rows[0][:1], rows[1][:1], 5, 0.5, 64, 0.1, 0, threads)
+    with pytest.raises((IndexError, RuntimeError), match="index"):
+        run.epoch()  # there are ten classes
+    assert linear_probe(None, (x, y), test, epochs=1, scheduler=threads).epochs
+    threads.close()
 
 
 def test_images_and_feature_maps_are_flattened() -> None:
