@@ -84,7 +84,7 @@ def _text(value: Any) -> bytes:
 
 def _feed(digest: Any, value: Tensor) -> None:
     digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
-    digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
 
 
 def _version(package: str) -> str | None:
@@ -116,14 +116,16 @@ class FeatureFile:
             note = json.loads(self.note.read_text("utf-8"))
             if note.get("key") != self.key or note.get("version") != VERSION:
                 return None
-            if note.get("sha256") != _checksum(self.path):
-                return None
-            found = np.lib.format.open_memmap(self.path, mode="c")
+            whole = note.get("sha256") == _checksum(self.path)
+            return self._mapped() if whole else None
         except (FileNotFoundError, NotADirectoryError, ValueError, AttributeError):
             return None
         except OSError as error:
             raise FeatureFileError(f"{self.path} cannot be read: {error}") from error
-        return torch.from_numpy(found)
+
+    def _mapped(self) -> Tensor:
+        # Copied where it is written to: a map for reading only cannot become a tensor.
+        return torch.from_numpy(np.lib.format.open_memmap(self.path, mode="c"))
 
     def write(self, parts: Iterable[Tensor], count: int, more: dict[str, Any]) -> Tensor:
         """Write features as they come; all of them or, on any failure, none.
@@ -151,6 +153,7 @@ class FeatureFile:
                 **more,
             }
             files.replace(self.note, json.dumps(note, indent=2).encode())
+            return self._mapped()
         except FeatureFileError:
             raise
         except OSError as error:
@@ -158,10 +161,6 @@ class FeatureFile:
                 f"features cannot be kept in {self.path.parent}: {error}; free some space, choose "
                 f"another folder, or leave out keep"
             ) from error
-        found = self.open()
-        if found is None:
-            raise FeatureFileError(f"{self.path} has changed while it was being written")
-        return found
 
     def _pieces(self, parts: Iterable[Tensor], count: int, digest: Any) -> Iterator[bytes]:
         """Header and rows. Not a map that is written to: on a full disk that kills the process."""

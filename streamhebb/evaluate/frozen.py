@@ -69,7 +69,7 @@ def features(
         torch.Size([10, 8])
     """
     require("features", "batch_size", batch_size, at_least=1, whole=True)
-    rows = _rows(net, x)
+    rows = _rows(net, x, batch_size)
     device, dtype = net.place
     kind = torch.float16 if half else dtype
     file = None
@@ -91,7 +91,7 @@ def features(
     return file.write(parts, len(rows), {"methods": methods})
 
 
-def _rows(net: StreamNet, x: Any) -> Tensor:
+def _rows(net: StreamNet, x: Any, batch_size: int) -> Tensor:
     """The whole set, checked, in the precision of the net."""
     device, dtype = net.place
     whole = isinstance(x, (Tensor, np.ndarray))
@@ -99,7 +99,8 @@ def _rows(net: StreamNet, x: Any) -> Tensor:
     found = [inputs.to_tensor(as_array(part), device) for part in given]
     if not found or not all(map(len, found)):
         raise ShapeError("features: there are no samples")
-    net.respond(found[0][:1] if whole else found[0])  # refuses what does not fit; fixes the shape
+    if net.input_shape is None:
+        net.respond(found[0][:batch_size] if whole else found[0])  # finds out the shape
     shape = net.input_shape or ()
     parts = [inputs.split_batch(inputs.check_place(p, device, dtype), shape)[0] for p in found]
     rows = parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -252,6 +252,19 @@ def test_other_data_settings_and_versions_are_other_features(
     assert len(calls) == 9
 
 
+def test_state_that_goes_on_counts_also_where_it_has_no_rows_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, x = misses(monkeypatch), torch.rand(6, 4)
+    net = sh.StreamNet(sh.Dense(4, 3), sh.Delay(1), input_shape=(4,))
+    features(net, x, keep=tmp_path)
+    features(net, x, keep=tmp_path)
+    assert len(calls) == 1
+    net.step(x, learn=False)  # the delay holds these now
+    assert torch.equal(features(net, x, keep=tmp_path), net.features(x))
+    assert len(calls) == 2
+
+
 def damage_cut(file: Path, note: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
 

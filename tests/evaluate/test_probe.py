@@ -182,7 +182,7 @@ def test_a_net_is_asked_once_for_its_features_and_not_changed(small: Any) -> Non
 
     net.layers[1].__class__ = Counting
     found = linear_probe(net, (x, y), (u, v), epochs=12)
-    assert calls == [1, 64, 64, 64, 8, 1, 64, 36]  # one each to see whether they fit
+    assert calls == [64, 64, 64, 8, 64, 36]
     net.layers[1].__class__ = sh.Triangle
     for name, value in net.state_dict().items():
         if isinstance(value, torch.Tensor):
