@@ -38,6 +38,9 @@ _POLICY = (
     "When samples come faster than the net learns: block (the source waits), drop_oldest, latest, "
     "or skip_learning (predict all, learn where the deadline allows)."
 )
+_TUNE = (
+    "Measure first which kernels are fastest here. Weights then differ by rounding from run to run."
+)
 _CONVERGED = (
     "A neuron counts as converged when its weight radius has changed by less than 10 % over the "
     "last 500 samples."
@@ -134,6 +137,7 @@ def run(
     deadline: Annotated[
         float | None, _default("Milliseconds from arrival; for skip_learning.", "none")
     ] = None,
+    tune: Annotated[bool | None, typer.Option("--tune", help=_TUNE)] = None,
     trace: Annotated[
         Path | None,
         typer.Option(help="Write what ran when to this file; see streamhebb trace, or Perfetto."),
@@ -166,6 +170,7 @@ def run(
             "policy": policy,
             "waiting": waiting,
             "deadline": deadline,
+            "tune": tune,
         }
         job = command.get_ready(given, out, resume)
         if dry_run:

@@ -16,6 +16,7 @@ StreamhebbError
 ├── TraceError (ValueError)         a record of a run that cannot be written, read or replayed
 ├── SourceError (OSError)           data missing, truncated, or a camera that vanished
 ├── RunFolderError (OSError)        a run folder that cannot be read or written
+├── FeatureFileError (OSError)      features that cannot be kept on disk
 └── MissingExtraError (ImportError) an optional dependency is not installed
 
 RunawayWarning (UserWarning)        weights that grow beyond all measure, while still finite
@@ -85,6 +86,10 @@ class SourceError(StreamhebbError, OSError):
 
 class RunFolderError(StreamhebbError, OSError):
     """A run folder that cannot be read or written."""
+
+
+class FeatureFileError(StreamhebbError, OSError):
+    """Features of a data set that cannot be kept on disk."""
 
 
 class MissingExtraError(StreamhebbError, ImportError):

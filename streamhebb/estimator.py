@@ -37,6 +37,10 @@ class Estimator(ABC):
     def _look(self, x: Any) -> Tensor:
         """Return the last layer's output for a sample or mini-batch; change nothing."""
 
+    @abstractmethod
+    def choose_kernels(self, x: Any) -> dict[str, str]:
+        """Measure which kernels are fastest for samples like this; use them from now on."""
+
     # -- sets and classes ----------------------------------------------------------------------
 
     def features(self, X: Any, batch_size: int = 256) -> Tensor:
@@ -105,7 +109,9 @@ class Estimator(ABC):
 
     # -- scikit-learn --------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None, *, epochs: int = 1, batch_size: int = 32) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, *, epochs: int = 1, batch_size: int = 32, tune: bool = False
+    ) -> Self:
         """Learn from a whole set in mini-batches; goes on from what is known already.
 
         Args:
@@ -114,6 +120,9 @@ class Estimator(ABC):
             y: labels, if ``X`` is an array.
             epochs: passes.
             batch_size: for arrays.
+            tune: measure with the first mini-batch which kernels are fastest for its size, and use
+                them from then on (``choose_kernels``). Off, so that the same seed gives the same
+                bits: which kernel wins depends on time, and results differ by rounding.
 
         Raises:
             ConfigError: if a second pass is asked of a source that is exhausted, or for numbers
@@ -123,6 +132,8 @@ class Estimator(ABC):
         for epoch in range(epochs):
             count = 0
             for x, target in batches(X, y, batch_size):
+                if tune and not (epoch or count):
+                    self.choose_kernels(x)
                 self.step(x, target)
                 count += 1
             if not count:

@@ -234,6 +234,27 @@ def test_fit_without_labels() -> None:
     assert net.transform(x).shape == (32, 6)
 
 
+def test_fit_measures_kernels_once_with_a_mini_batch_and_only_if_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    choose = sh.StreamNet.choose_kernels
+
+    def spy(self: Any, x: Any) -> dict[str, str]:
+        asked.append(len(x))
+        return choose(self, x)
+
+    monkeypatch.setattr(sh.StreamNet, "choose_kernels", spy)
+    net, x, y = make_net(), np.random.default_rng(0).random((30, 4)), [0, 1, 2] * 10
+    net.fit(x, y, batch_size=7, epochs=2)
+    assert not asked
+    net.fit(x, y, batch_size=7, epochs=2, tune=True)
+    assert asked == [7]
+    assert net.counts["learned"] == 120  # what is measured is not learned from
+    net.fit([(x[:5], y[:5]), (x[5:], y[5:])], tune=True)
+    assert asked == [7, 5]
+
+
 def test_score_of_anything_that_yields_labelled_samples() -> None:
     x, y = blobs(60)
     net = make_net().fit(x, y, epochs=3, batch_size=4)

@@ -9,6 +9,7 @@ from typing import Annotated
 import torch
 import typer
 
+from streamhebb.benchmark.offline.command import cifar10, probe
 from streamhebb.benchmark.record import Out as _Out
 from streamhebb.benchmark.record import finish as _finish
 from streamhebb.benchmark.schedule.commands import app as schedule
@@ -19,6 +20,8 @@ app = typer.Typer(
 )
 app.add_typer(schedule, name="schedule")
 app.command()(speed)
+app.command()(cifar10)
+app.command()(probe)
 
 
 @app.command()

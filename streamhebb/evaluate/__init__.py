@@ -1,5 +1,6 @@
 """How well a net does: in the stream, in phases over a whole set, and by a probe."""
 
+from streamhebb.evaluate.frozen import features
 from streamhebb.evaluate.neuron_labels import NeuronLabels
 from streamhebb.evaluate.phase import Phase, PhaseEpoch
 from streamhebb.evaluate.phases import plan_phases, split_blocks, train_phases
@@ -13,6 +14,7 @@ __all__ = [
     "PhaseEpoch",
     "Prequential",
     "ProbeResult",
+    "features",
     "iter_prequential",
     "linear_probe",
     "plan_phases",

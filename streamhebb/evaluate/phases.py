@@ -18,6 +18,7 @@ from streamhebb.evaluate.phase import Phase, PhaseEpoch
 from streamhebb.evaluate.trainer import Trainer
 from streamhebb.net import StreamNet
 from streamhebb.parts import require, require_choice
+from streamhebb.schedule import Scheduler
 
 MODES = ("successive", "consecutive", "simultaneous")
 
@@ -116,6 +117,8 @@ def train_phases(
     *,
     blocks: Sequence[range] | None = None,
     augment: Callable[[Tensor], Tensor] | None = None,
+    scheduler: Scheduler | None = None,
+    tune: bool = False,
     report_every: int = 1,
     on_epoch: Callable[[PhaseEpoch], None] | None = None,
 ) -> tuple[PhaseEpoch, ...]:
@@ -140,6 +143,14 @@ def train_phases(
             [`split_blocks`][streamhebb.evaluate.phases.split_blocks] says: consecutive ranges that
             cover all layers.
         augment: changes each mini-batch of inputs before use; nothing is computed once then.
+        scheduler: runs the phases in which nobody learns labels, as ``net.run`` does: with
+            [`Threads`][streamhebb.schedule.threads.Threads] layers learn at the same time. The
+            weights are the same, to the bit. It is left open. ``None`` is
+            [`Serial`][streamhebb.schedule.serial.Serial]. Where labels are learned, one mini-batch
+            follows the other.
+        tune: measure at the beginning of each phase which kernels are fastest for its mini-batches,
+            and use them from then on. Off, so that the same seed gives the same bits: which kernel
+            wins depends on time, and results differ by rounding.
         report_every: report epochs 1, multiples of this, and the last.
         on_epoch: called with every report.
 
@@ -168,7 +179,7 @@ def train_phases(
             f"train_phases: blocks={blocks!r} is not allowed; give consecutive ranges that cover "
             f"the {len(net.layers)} layers"
         )
-    trainer = Trainer(net, parts, train, test, augment)
+    trainer = Trainer(net, parts, train, test, augment, scheduler, tune)
     for phase in plan:
         if not isinstance(phase, Phase):
             raise ConfigError(f"train_phases: {phase!r} is not a Phase")

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
+from streamhebb import inputs
 from streamhebb.errors import ConfigError, LabelError, NonFiniteError, ShapeError
 from streamhebb.estimator import as_array
+from streamhebb.evaluate.frozen import features
+from streamhebb.evaluate.probing import CHUNK, Probe
 from streamhebb.evaluate.schedule import halving_epochs
 from streamhebb.net import StreamNet
 from streamhebb.parts import require, require_choice
 from streamhebb.readouts.base import plain
+from streamhebb.schedule import Scheduler
 from streamhebb.values import Label
 
 
@@ -75,6 +79,10 @@ def linear_probe(
     dropout: float = 0.5,
     schedule: str = "demo",
     seed: int = 0,
+    keep: str | os.PathLike[str] | None = None,
+    half: bool = False,
+    tune: bool = False,
+    scheduler: Scheduler | None = None,
     on_epoch: Callable[[EpochResult], None] | None = None,
 ) -> ProbeResult:
     """Train a linear layer on frozen features, with Adam and dropout, and test it.
@@ -82,6 +90,8 @@ def linear_probe(
     The features are computed once, raw as they are; the net changes in nothing. Initial weights
     are torch's own for a linear layer, cross-entropy is the loss, and the rate is halved by the
     published schedule. Chance has one source, ``seed``; torch's global generator is not touched.
+    Which features dropout leaves out is the same on every device; see
+    [`Dropout`][streamhebb.chance.dropout.Dropout].
 
     Args:
         net_or_features: a net, anything that turns inputs into features, or ``None`` if
@@ -95,6 +105,13 @@ def linear_probe(
         schedule: ``"demo"`` or ``"full"``: which epochs halve the rate, see
             [`halving_epochs`][streamhebb.evaluate.schedule.halving_epochs].
         seed: of initial weights, order and dropout.
+        keep: a folder to keep a net's features in, and to find them again; see
+            [`features`][streamhebb.evaluate.frozen.features]. ``None`` keeps them in memory.
+        half: store a net's features in half precision; the layer learns in float32 all the same.
+        tune: measure how the net responds fastest. Results then differ by rounding from run to run.
+        scheduler: with [`Threads`][streamhebb.schedule.threads.Threads] the next mini-batch is
+            gathered while the layer learns from this one; the results are the same, to the bit. It
+            is left open. ``None`` does one after the other.
         on_epoch: called with the result of each reported epoch (1, 11, 21, ... and the last).
 
     Returns:
@@ -123,17 +140,31 @@ def linear_probe(
     require_choice("linear_probe", "schedule", schedule, ("demo", "full"))
     if not all(isinstance(value, int) for value in (epochs, batch_size, seed)):
         raise ConfigError("linear_probe: epochs, batch_size and seed must be whole numbers")
+    if not isinstance(net_or_features, StreamNet) and (keep is not None or half or tune):
+        raise ConfigError(
+            "linear_probe: keep, half and tune are for a net's features; here they are given, or "
+            "made by a function"
+        )
+
+    def made(x: Any, name: str, labels: int) -> Tensor:
+        if isinstance(net_or_features, StreamNet):
+            found = features(net_or_features, x, keep=keep, half=half, tune=tune)
+        else:
+            found = _given(net_or_features, x, name)
+        return _checked(found, name, labels)
+
     start = time.perf_counter()
     train_y, classes = _rows(train, "train", None)
-    train_x = _features(net_or_features, train[0], "train", len(train_y))
+    train_x = made(train[0], "train", len(train_y))
     test_y, _ = _rows(test, "test", classes)
-    test_x = _features(net_or_features, test[0], "test", len(test_y))
+    test_x = made(test[0], "test", len(test_y))
     if train_x.shape[1] != test_x.shape[1]:
         raise ShapeError(
             f"linear_probe: {train_x.shape[1]} features in train, {test_x.shape[1]} in test"
         )
     ready = time.perf_counter()
-    run = _Probe(train_x, train_y, test_x, test_y, len(classes), dropout, batch_size, lr, seed)
+    sets = train_x, train_y, test_x, test_y
+    run = Probe(*sets, len(classes), dropout, batch_size, lr, seed, scheduler)
     halvings = halving_epochs(epochs, schedule)
     reported = []
     for epoch in range(epochs):
@@ -156,75 +187,6 @@ def linear_probe(
         run.layer.weight.detach(),
         run.layer.bias.detach(),
     )
-
-
-class _Probe:
-    """A linear layer on its way: one call an epoch."""
-
-    def __init__(
-        self,
-        train_x: Tensor,
-        train_y: Tensor,
-        test_x: Tensor,
-        test_y: Tensor,
-        classes: int,
-        dropout: float,
-        batch_size: int,
-        lr: float,
-        seed: int,
-    ) -> None:
-        place = train_x.device
-        self.train_x, self.train_y = train_x, train_y.to(place)
-        self.test_x, self.test_y = test_x, test_y.to(place)
-        self.dropout = dropout
-        self.batch_size = int(batch_size)
-        self.order = torch.Generator().manual_seed(seed)  # the same order on every device
-        self.chance = torch.Generator(place).manual_seed(seed)
-        n_in = train_x.shape[1]
-        # Made without weights, as torch would draw them from its global generator.
-        empty = nn.Linear(n_in, classes, dtype=train_x.dtype, device="meta")
-        self.layer = empty.to_empty(device=place)
-        bound = n_in**-0.5  # what torch's own initialisation comes to
-        with torch.no_grad():
-            for value in (self.layer.weight, self.layer.bias):
-                drawn = torch.empty(value.shape, dtype=value.dtype)
-                value.copy_(drawn.uniform_(-bound, bound, generator=self.order))
-        self.adam = torch.optim.Adam(self.layer.parameters(), lr=lr)
-
-    def halve(self) -> None:
-        for group in self.adam.param_groups:
-            group["lr"] /= 2
-
-    @torch.enable_grad()  # type: ignore[untyped-decorator, unused-ignore]
-    def epoch(self) -> tuple[float, float]:
-        """Return the mean loss and the accuracy, both dropout on."""
-        place = self.train_x.device
-        loss_sum = torch.zeros((), dtype=torch.float64, device=place)
-        right = torch.zeros((), dtype=torch.int64, device=place)
-        order = torch.randperm(len(self.train_x), generator=self.order).to(place)
-        for rows in torch.split(order, self.batch_size):
-            x, y = self._drop(self.train_x[rows]), self.train_y[rows]
-            scores = self.layer(x)
-            loss = F.cross_entropy(scores, y)
-            self.adam.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
-            self.adam.step()
-            loss_sum += loss.detach() * len(rows)
-            right += (scores.detach().argmax(1) == y).sum()
-        return float(loss_sum) / len(order), int(right) / len(order)
-
-    def _drop(self, x: Tensor) -> Tensor:
-        if not self.dropout:
-            return x
-        kept = torch.empty_like(x).bernoulli_(1 - self.dropout, generator=self.chance)
-        return x * kept.div_(1 - self.dropout)
-
-    @torch.no_grad()
-    def test(self) -> float:
-        """Accuracy over the test set."""
-        parts = zip(torch.split(self.test_x, 1000), torch.split(self.test_y, 1000), strict=True)
-        right = sum(int((self.layer(x).argmax(1) == y).sum()) for x, y in parts)
-        return right / len(self.test_y)
 
 
 def _rows(
@@ -257,13 +219,17 @@ def _rows(
     return torch.tensor([rows[label] for label in labels], dtype=torch.int64), classes
 
 
-def _features(source: Any, x: Any, name: str, labels: int) -> Tensor:
-    """Features of a whole set, one row a sample; computed once."""
-    if isinstance(source, StreamNet):
-        found = source.features(x)
-    else:
-        with torch.no_grad():
-            found = torch.as_tensor(as_array(x if source is None else source(x)))
+def _given(source: Callable[[Any], Tensor] | None, x: Any, name: str) -> Tensor:
+    """Features that somebody else has made."""
+    with torch.no_grad():
+        found = torch.as_tensor(as_array(x if source is None else source(x))).detach()
+    if not all(map(inputs.all_finite, torch.split(found, CHUNK) if found.ndim else (found,))):
+        raise NonFiniteError(f"linear_probe: the features of {name} hold NaN or infinite values")
+    return found
+
+
+def _checked(found: Tensor, name: str, labels: int) -> Tensor:
+    """Features of a whole set, one row a sample."""
     if found.ndim < 2 or not len(found):
         raise ShapeError(
             f"linear_probe: the features of {name} have shape {tuple(found.shape)}; at least one "
@@ -271,7 +237,4 @@ def _features(source: Any, x: Any, name: str, labels: int) -> Tensor:
         )
     if len(found) != labels:
         raise LabelError(f"linear_probe: {labels} labels for {len(found)} samples in {name}")
-    found = found.detach().flatten(1)
-    if not torch.isfinite(found).all():
-        raise NonFiniteError(f"linear_probe: the features of {name} hold NaN or infinite values")
-    return found
+    return found.flatten(1)

@@ -13,45 +13,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamhebb import inputs
-from streamhebb.errors import ConfigError, DivergedError, LabelError, NonFiniteError
-from streamhebb.estimator import as_array
+from streamhebb.chance import Dropout
+from streamhebb.errors import ConfigError, DivergedError, LabelError
+from streamhebb.evaluate.labelled import LabelledSet
 from streamhebb.evaluate.neuron_labels import NeuronLabels
+from streamhebb.evaluate.passing import Passing
 from streamhebb.evaluate.phase import Phase, PhaseEpoch
+from streamhebb.evaluate.responding import choose_for_responding
 from streamhebb.evaluate.schedule import halving_rate
 from streamhebb.layers import Dense, Layer, PlasticLayer
 from streamhebb.net import StreamNet
-from streamhebb.values import Label
+from streamhebb.schedule import Scheduler, Serial
+from streamhebb.tuning import choose_methods
 
 CHUNK = 500  # samples that are measured together
 NEAR = {True: 0.005, False: 0.01}  # published: a radius this close to 1 has converged; dense, conv
-
-
-class _Set:
-    """Inputs and labels, checked; ``rows`` numbers the labels once classes are known."""
-
-    def __init__(self, net: StreamNet, pair: Any, name: str) -> None:
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise ConfigError(f"train_phases: {name} is a {type(pair).__name__}; give (X, y)")
-        device, dtype = net.place
-        x = inputs.to_tensor(as_array(pair[0]), device)
-        if not x.ndim or not inputs.all_finite(x):
-            raise NonFiniteError(f"train_phases: the inputs of {name} hold NaN or infinite values")
-        net.respond(x[:1])  # refuses what does not fit, and fixes the net's input shape
-        self.x = x.to(dtype)
-        self.y = inputs.targets(pair[1], len(x), False)
-        self.told = any(label is not None for label in self.y)
-        self.name = name
-
-    def rows(self, labels: Sequence[Label]) -> Tensor:
-        """The class of each sample by number, -100 where it has no label (torch's word for it)."""
-        index: dict[Any, int] = {label: row for row, label in enumerate(labels)} | {None: -100}
-        unknown = [label for label in self.y if label not in index]
-        if unknown:
-            raise LabelError(
-                f"train_phases: label {unknown[0]!r} is in {self.name} but not among the "
-                f"{len(labels)} classes of the readout, which come from train"
-            )
-        return torch.tensor([index[label] for label in self.y], device=self.x.device)
 
 
 class Trainer:
@@ -63,6 +39,8 @@ class Trainer:
         train: inputs and labels.
         test: the same, or ``None``.
         augment: changes inputs before use, or ``None``.
+        scheduler: runs phases without labels; ``None`` is one mini-batch after the other.
+        tune: whether each phase measures which kernels are fastest for its mini-batches.
     """
 
     def __init__(
@@ -72,13 +50,17 @@ class Trainer:
         train: Any,
         test: Any,
         augment: Callable[[Tensor], Tensor] | None,
+        scheduler: Scheduler | None = None,
+        tune: bool = False,
     ) -> None:
         self.net = net
         self.layers: list[Layer] = list(net.layers)  # type: ignore[arg-type]
         self.blocks = blocks
-        self.train = _Set(net, train, "train")
-        self.test = None if test is None else _Set(net, test, "test")
+        self.train = LabelledSet(net, train, "train")
+        self.test = None if test is None else LabelledSet(net, test, "test")
         self.augment = augment
+        self.scheduler: Scheduler = Serial() if scheduler is None else scheduler
+        self.tune = tune
 
     # -- what a phase is about -----------------------------------------------------------------
 
@@ -234,6 +216,7 @@ class _Work:
         self.augment = trainer.augment
         self.reads = trainer._reads(phase)
         self.active = set(trainer._active(phase))
+        self.scheduler = trainer.scheduler
         parameters = trainer._graded(phase)
         self.readout: Any = trainer.net.readout
         self.readout_lr = readout_lr
@@ -242,6 +225,8 @@ class _Work:
         self.start = 0 if self.augment else min(self.active, default=len(self.layers))
         self.taught = self.reads or bool(parameters)
         self.stop = len(self.layers) if self.taught else max(self.active) + 1
+        if trainer.tune:
+            self._tune(trainer.train.x[: phase.batch_size])
         self.train: Tensor = self._past(trainer.train.x)
         self.test = None if trainer.test is None else self._past(trainer.test.x)
         self.adam: Any = None
@@ -254,7 +239,20 @@ class _Work:
             if trainer.test is not None:
                 self.test_rows = trainer.test.rows(self.net.labels)
         self.order = torch.Generator().manual_seed(phase.seed)
-        self.chance = torch.Generator(self.train.device).manual_seed(phase.seed)
+        self.dropout = Dropout(phase.dropout, phase.seed)
+        self.steps = 0
+
+    def _tune(self, x: Tensor) -> None:
+        """Let layers that learn do what is fastest then, and the others respond fastest."""
+        if self.augment is not None:
+            x = self.augment(x)
+        for i, layer in enumerate(self.layers[: self.stop]):
+            if i in self.active and layer.learns:
+                choose_methods([layer], x)
+                x = layer.observe(x)[0]
+            else:
+                choose_for_responding([layer], x)
+                x = layer.respond(x)
 
     def _lr(self, epoch: int) -> float:
         lr = self.phase.lr
@@ -289,26 +287,48 @@ class _Work:
         order = torch.arange(count)
         if self.phase.shuffle:
             order = torch.randperm(count, generator=self.order)
+        parts = torch.split(order, self.phase.batch_size)
+        if not self.taught:
+            self._pass(parts)
+            return None, None
         loss, right, told = 0.0, 0, 0  # of predictions made before each change
-        for part in torch.split(order, self.phase.batch_size):
+        for part in parts:
             scores = self._batch(part)
-            self.net.counts["samples"] += len(part)
-            self.net.counts["learned"] += len(part)
-            if scores is not None:
-                rows = self.rows[part.to(self.rows.device)]
-                loss += float(F.cross_entropy(scores, rows, reduction="sum"))
-                right += int((scores.argmax(1) == rows).sum())
-                told += int((rows >= 0).sum())
-        return (loss / told, right / told) if self.taught else (None, None)
+            self._count(len(part))
+            rows = self.rows[part.to(self.rows.device)]
+            loss += float(F.cross_entropy(scores, rows, reduction="sum"))
+            right += int((scores.argmax(1) == rows).sum())
+            told += int((rows >= 0).sum())
+        return loss / told, right / told
 
-    def _batch(self, part: Tensor) -> Tensor | None:
-        """One mini-batch: respond, then learn. Returns the scores from before."""
+    def _count(self, samples: int) -> None:
+        self.net.counts["samples"] += samples
+        self.net.counts["learned"] += samples
+
+    def _inputs(self, part: Tensor) -> Tensor:
         x = self.train[part.to(self.train.device)]
-        if self.augment is not None:
-            x = self.augment(x)
+        return x if self.augment is None else self.augment(x)
+
+    def _pass(self, parts: Sequence[Tensor]) -> None:
+        """All mini-batches, without labels: by the tasks of a stream, several in flight."""
+        span = slice(self.start, self.stop)
+        learning = {i - self.start for i in self.active}
+        names, check = self.net.names[span], self.net.check_races
+        passing = Passing(self.layers[span], names, learning, self.scheduler, check)
+        first = self.net.counts["samples"]
+        try:
+            for part in parts:
+                passing.push(self._inputs(part), first)
+                first += len(part)
+            passing.drain()
+        finally:
+            self._count(passing.learned)
+
+    def _batch(self, part: Tensor) -> Tensor:
+        """One mini-batch with labels: respond, then learn. Returns the scores from before."""
+        x = self._inputs(part)
         labels = [self.labels[i] for i in part.tolist()]
         seen: list[tuple[Layer, Any]] = []
-        scores: Tensor | None = None
         with torch.set_grad_enabled(self.adam is not None):
             for i in range(self.start, self.stop):
                 layer = self.layers[i]
@@ -317,10 +337,10 @@ class _Work:
                     seen.append((layer, kept))
                 else:
                     x = layer.respond(x)
-            if self.taught:
-                x = self._drop(x)
-                scores = self.readout.respond(x)
-            if self.adam is not None and scores is not None:
+            x = self.dropout(x, self.steps)
+            self.steps += 1
+            scores: Tensor = self.readout.respond(x)
+            if self.adam is not None:
                 self.adam.zero_grad()
                 loss = F.cross_entropy(scores, self.rows[part.to(self.rows.device)])
                 loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
@@ -331,13 +351,7 @@ class _Work:
             self.readout.learn(told, labels)
         if self.adam is not None:
             self.adam.step()
-        return None if scores is None else scores.detach()
-
-    def _drop(self, x: Tensor) -> Tensor:
-        if not self.phase.dropout:
-            return x
-        keep = 1 - self.phase.dropout
-        return x * torch.empty_like(x).bernoulli_(keep, generator=self.chance).div_(keep)
+        return scores.detach()
 
     # -- measuring -----------------------------------------------------------------------------
 

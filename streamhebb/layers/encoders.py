@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from streamhebb.chance import BITS, HALF, numbers
 from streamhebb.errors import InputError, ShapeError
-from streamhebb.layers import _chance, states
+from streamhebb.layers import states
 from streamhebb.layers.base import Layer
 from streamhebb.layers.neurons import check_time
 from streamhebb.parts import require, require_choice
@@ -99,8 +100,8 @@ class Poisson(Layer):
         largest = 1 / (self.rate * self.dt)
         _check_range("Poisson", x, largest, f"rate={self.rate:g}, dt={self.dt:g}: a chance above 1")
         shape = (len(x), self.steps, *x.shape[1:])
-        drawn = _chance.numbers(self.seed, self.count, len(x), x[0].numel() * self.steps)
-        chance = x * (self.rate * self.dt * 2**_chance.BITS) - _chance.HALF
+        drawn = numbers(self.seed, self.count, len(x), x[0].numel() * self.steps)
+        chance = x * (self.rate * self.dt * 2**BITS) - HALF
         spikes: Tensor = drawn.reshape(shape).to(x.dtype) < chance[:, None]
         return spikes.to(x.dtype)
 

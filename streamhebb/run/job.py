@@ -110,6 +110,8 @@ class Job:
     def run(self) -> Run:
         """The source passing through the net."""
         settings = self.settings
+        if settings.tune and not self.resumed:  # then the snapshot has told
+            self.net.choose_kernels(torch.zeros(self.source.shape).uniform_(generator=_chance()))
         self.net.scheduler.trace = self.trace
         run = self.net.run(
             self.source,
@@ -148,6 +150,10 @@ class Job:
         layers: Any = list(self.net.layers)
         found = trace_shapes(layers, self.net.names, self.source.shape)
         return list(zip(("the source", *self.net.names), found, strict=True))
+
+
+def _chance() -> torch.Generator:
+    return torch.Generator().manual_seed(0)  # not torch's own: nobody else's draws may change
 
 
 def _set_scheduler(net: StreamNet, name: str) -> None:

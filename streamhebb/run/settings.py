@@ -41,6 +41,9 @@ class RunSettings(BaseModel):
         waiting: samples that may wait before the net, unless the policy is to block; ``None`` is 2,
             and 64 for ``"skip_learning"``.
         deadline: milliseconds, for ``"skip_learning"``.
+        tune: measure before the first sample which kernels are fastest. Off, so that the same seed
+            gives the same weights: which kernel wins depends on time, and results differ by
+            rounding. A run that goes on keeps the kernels it had.
 
     Example:
         >>> RunSettings.make(source="mnist", limit=100).window
@@ -69,6 +72,7 @@ class RunSettings(BaseModel):
     policy: Literal["block", "drop_oldest", "latest", "skip_learning"] = "block"
     waiting: int | None = Field(default=None, ge=1, le=10_000)
     deadline: float | None = Field(default=None, gt=0)
+    tune: bool = False
 
     @classmethod
     def make(cls, **given: Any) -> Self:

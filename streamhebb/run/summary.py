@@ -47,6 +47,8 @@ def summarise(
         summary["last_quarter"] = last_quarter(rows)
     net = job.net
     summary["scheduler"] = repr(net.scheduler) if net.choice is None else str(net.choice)
+    if job.settings.tune:
+        summary["kernels"] = net.kernels()
     if job.latency is not None:
         summary["latency"] = job.latency.summary()
     summary["neurons"] = job.convergence.neurons

@@ -10,10 +10,13 @@ import pytest
 import torch
 
 import streamhebb as sh
+from streamhebb import kernels
+from streamhebb.chance import Dropout
 from streamhebb.errors import ConfigError, InputError, LabelError, NonFiniteError, ShapeError
-from streamhebb.evaluate import probe
+from streamhebb.evaluate import probing
 from streamhebb.evaluate.probe import linear_probe
 from streamhebb.evaluate.schedule import halving_epochs
+from streamhebb.schedule import Shuffled, Threads
 
 
 @pytest.fixture(scope="module")
@@ -111,19 +114,38 @@ def test_one_seed_one_result_whatever_else_is_drawn(small: Any) -> None:
     assert not torch.equal(a.weight, c.weight)
 
 
-def test_dropout_takes_its_share_and_keeps_the_mean() -> None:
-    x = torch.ones(400, 50)
-    y = torch.zeros(400, dtype=torch.int64)
-    for share in (0.0, 0.25, 0.5):
-        run = probe._Probe(x, y, x, y, 2, share, 64, 1e-3, 0)
-        dropped = run._drop(x)
-        assert float((dropped == 0).float().mean()) == pytest.approx(share, abs=0.01)
-        assert float(dropped.mean()) == pytest.approx(1.0, abs=0.02)
-        if share:
-            assert dropped.unique().tolist() == pytest.approx([0.0, 1 / (1 - share)])
-            assert not torch.equal(run._drop(x), dropped)
-        else:
-            assert dropped is x
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+@pytest.mark.parametrize("share", [0.5, 0.3])
+def test_equals_plain_torch_with_the_same_features_left_out(
+    share: float, backend: str, small: Any
+) -> None:
+    """Autograd, a module, torch's plain Adam and a mask that is multiplied with."""
+    (x, y), test = small
+    with kernels.use(backend):
+        found = linear_probe(
+            None, (x, y), test, epochs=4, lr=0.01, batch_size=48, dropout=share, seed=3
+        )
+    chance = torch.Generator().manual_seed(3)
+    layer = torch.nn.Linear(64, 10)
+    with torch.no_grad():
+        layer.weight.uniform_(-1 / 8, 1 / 8, generator=chance)
+        layer.bias.uniform_(-1 / 8, 1 / 8, generator=chance)
+    adam = torch.optim.Adam(layer.parameters(), lr=0.01)
+    drop, rows, labels, step = Dropout(share, 3), torch.from_numpy(x), torch.from_numpy(y), 0
+    for epoch in range(4):
+        adam.param_groups[0]["lr"] = 0.01 * 0.5 ** sum(
+            e <= epoch for e in halving_epochs(4, "demo")
+        )
+        for part in torch.randperm(len(rows), generator=chance).split(48):
+            words = drop.kept(64 * len(part), step).tolist()  # one for each sample's features
+            bits = [[word >> i & 1 for i in range(64)] for word in words]
+            step += 1
+            adam.zero_grad()
+            scores = layer(rows[part] * torch.tensor(bits) / (1 - share))
+            torch.nn.functional.cross_entropy(scores, labels[part]).backward()
+            adam.step()
+    torch.testing.assert_close(found.weight, layer.weight.detach(), rtol=1e-4, atol=2e-6)
+    torch.testing.assert_close(found.bias, layer.bias.detach(), rtol=1e-4, atol=2e-6)
 
 
 @pytest.mark.parametrize(
@@ -133,13 +155,13 @@ def test_the_rate_is_halved_when_the_schedule_says(
     schedule: str, epochs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rates = []
-    epoch = probe._Probe.epoch
+    epoch = probing.Probe.epoch
 
     def spy(self: Any) -> Any:
-        rates.append(self.adam.param_groups[0]["lr"])
+        rates.append(self.layer.lr)
         return epoch(self)
 
-    monkeypatch.setattr(probe._Probe, "epoch", spy)
+    monkeypatch.setattr(probing.Probe, "epoch", spy)
     x, y = torch.rand(4, 3), [0, 1, 0, 1]
     linear_probe(None, (x, y), (x, y), epochs=epochs, lr=1.0, schedule=schedule)
     starts = halving_epochs(epochs, schedule)
@@ -153,23 +175,69 @@ def test_a_net_is_asked_once_for_its_features_and_not_changed(small: Any) -> Non
     before = copy.deepcopy(dict(net.state_dict()))
     calls = []
 
-    class Counting(sh.StreamNet):
-        def features(self, X: Any, batch_size: int = 256) -> Any:
-            calls.append(len(X))
-            return super().features(X, batch_size)
+    class Counting(sh.Triangle):
+        def respond(self, x: Any) -> Any:
+            calls.append(len(x))
+            return super().respond(x)
 
-    net.__class__ = Counting
+    net.layers[1].__class__ = Counting
     found = linear_probe(net, (x, y), (u, v), epochs=12)
-    assert calls == [200, 100]
+    assert calls == [64, 64, 64, 8, 64, 36]
+    net.layers[1].__class__ = sh.Triangle
     for name, value in net.state_dict().items():
         if isinstance(value, torch.Tensor):
             assert torch.equal(value, before[name])
         else:
             assert value["counts"] == before[name]["counts"] if "counts" in value else True
-    same = linear_probe(None, (net.features(x), y), (net.features(u), v), epochs=12)
-    assert torch.equal(found.weight, same.weight)
-    asked = linear_probe(net.transform, (x, y), (u, v), epochs=12)
+    sets = (net.features(x, 64), y), (net.features(u, 64), v)
+    assert torch.equal(found.weight, linear_probe(None, *sets, epochs=12).weight)
+    asked = linear_probe(lambda x: net.features(x, 64), (x, y), (u, v), epochs=12)
     assert torch.equal(found.weight, asked.weight)
+
+
+def test_features_kept_in_half_precision_are_found_again(small: Any, tmp_path: Any) -> None:
+    (x, y), (u, v) = small
+    net = sh.StreamNet(sh.Dense(64, 30), sh.Triangle(), seed=0)
+    whole = linear_probe(net, (x, y), (u, v), epochs=3)
+    kept = linear_probe(net, (x, y), (u, v), epochs=3, keep=tmp_path, half=True)
+    assert len(list(tmp_path.glob("*.npy"))) == 2  # of both sets
+    assert kept.weight.dtype == torch.float32
+    torch.testing.assert_close(kept.weight, whole.weight, rtol=0.05, atol=0.005)
+    assert not torch.equal(kept.weight, whole.weight)
+    before = [path.stat().st_mtime_ns for path in sorted(tmp_path.iterdir())]
+    again = linear_probe(net, (x, y), (u, v), epochs=3, keep=tmp_path, half=True)
+    assert torch.equal(again.weight, kept.weight)
+    assert [path.stat().st_mtime_ns for path in sorted(tmp_path.iterdir())] == before
+    memory = linear_probe(net, (x, y), (u, v), epochs=3, half=True)
+    assert torch.equal(memory.weight, kept.weight)
+    with pytest.raises(ConfigError, match="for a net's features"):
+        linear_probe(None, (x, y), (u, v), keep=tmp_path)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_gathering_while_learning_leaves_the_same_bits(half: bool, small: Any) -> None:
+    (x, y), test = small
+    x = x.astype(np.float16) if half else x
+    alone = linear_probe(None, (x, y), test, epochs=6, batch_size=9)
+    for scheduler in (Threads(2), Shuffled(seed=1)):
+        for _ in range(2):  # it is left open
+            found = linear_probe(None, (x, y), test, epochs=6, batch_size=9, scheduler=scheduler)
+            assert torch.equal(found.weight, alone.weight)
+            assert [(e.loss, e.test_accuracy) for e in found.epochs] == [
+                (e.loss, e.test_accuracy) for e in alone.epochs
+            ]
+        scheduler.close()
+
+
+def test_a_step_that_fails_lets_the_scheduler_go_on(small: Any) -> None:
+    (x, y), test = small
+    threads = Threads(2)
+    rows = torch.from_numpy(x), torch.from_numpy(y)
+    run = probing.Probe(*rows, rows[0][:1], rows[1][:1], 5, 0.5, 64, 0.1, 0, threads)
+    with pytest.raises((IndexError, RuntimeError), match="index"):
+        run.epoch()  # there are ten classes
+    assert linear_probe(None, (x, y), test, epochs=1, scheduler=threads).epochs
+    threads.close()
 
 
 def test_images_and_feature_maps_are_flattened() -> None:

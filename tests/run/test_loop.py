@@ -113,6 +113,29 @@ def test_resume_with_a_larger_limit(start, go_on, tmp_path):
     assert json.loads((tmp_path / "longer" / "settings.json").read_text())["limit"] == 90
 
 
+def test_kernels_are_measured_if_asked_and_kept_when_a_run_goes_on(
+    start, go_on, tmp_path, monkeypatch
+):
+    asked = []
+
+    def choose(self, x):
+        asked.append(tuple(x.shape))
+        self.layers[1].method = "winograd2"
+        return self.kernels()
+
+    monkeypatch.setattr(streamhebb.StreamNet, "choose_kernels", choose)
+    start("plain", limit=12)
+    assert not asked
+    _, outcome = start("run", limit=40, tune=True, after=20)
+    assert asked == [(1, 8, 8)]
+    assert outcome.summary["kernels"]["1:Conv2d"] == "winograd2"
+    job, outcome = go_on("run")
+    assert len(asked) == 1
+    assert job.net.kernels()["1:Conv2d"] == "winograd2"
+    start("whole", limit=40, tune=True)
+    assert_same(tmp_path / "run", tmp_path / "whole")
+
+
 def test_resume_at_the_end_changes_nothing(start, go_on, tmp_path):
     start("run", limit=40)
     before = metrics(tmp_path / "run")

@@ -1,0 +1,1 @@
+"""The published kind of run: layers without labels, features once, a linear probe."""
