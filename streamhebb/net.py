@@ -25,7 +25,7 @@ from streamhebb.readouts import Readout
 from streamhebb.running import Run
 from streamhebb.schedule import Scheduler
 from streamhebb.scheduled import Scheduled
-from streamhebb.tuning import choose_methods
+from streamhebb.tuning import choose
 from streamhebb.values import Sample, Shape, StepResult
 from streamhebb.wake import Wake
 
@@ -358,7 +358,9 @@ class StreamNet(Estimator, Scheduled, Kept):
 
     # -- kernels -------------------------------------------------------------------------------
 
-    def choose_kernels(self, x: Any, precision: str | None = None) -> dict[str, str]:
+    def choose_kernels(
+        self, x: Any, precision: str | None = None, backends: Sequence[str] = ()
+    ) -> dict[str, str]:
         """Measure on copies which kernels are fastest for samples like this; use them from now on.
 
         Results then differ by rounding from those of other kernels. The choice is kept in
@@ -367,12 +369,13 @@ class StreamNet(Estimator, Scheduled, Kept):
         Args:
             x: a sample, or a micro-batch of the size to come.
             precision: of all layers' products, ``"full"`` or ``"bfloat16"``; ``None`` leaves it.
+            backends: to try as well, such as ``("torch", "numba")``; none leaves them.
 
         Returns:
             What ``kernels`` returns.
         """
         batch, _ = self._accept(x)
-        choose_methods(self._layers, batch, precision)
+        choose(self._layers, batch, precision=precision, backends=backends)
         return self.kernels()
 
     def kernels(self) -> dict[str, str]:

@@ -177,7 +177,7 @@ class Planner:
                     f"{name}: {rate} counts updates, so it cannot be recorded; CudaLanes"
                 )
             found += [repr(rate), getattr(layer, "plasticity", True), getattr(layer, "method", "")]
-            found.append(getattr(layer, "precision", ""))
+            found += [getattr(layer, "precision", ""), getattr(layer, "backend", None)]
             found += [buffer.data_ptr() for buffer in layer.buffers()]
         return tuple(found)
 

@@ -15,66 +15,97 @@ from streamhebb.layers.wired import WiredLayer
 
 ROUNDS = 3
 
-_known: dict[Hashable, dict[str, float]] = {}  # for the life of the process
+Way = tuple[str, str | None]
+"""A method, and a backend; ``None`` is that of the process."""
+
+_known: dict[Hashable, dict[Way, float]] = {}  # for the life of the process
 
 
-def measure(layer: WiredLayer, x: Tensor) -> dict[str, float]:
-    """Seconds that a layer takes to respond to an input and learn from it, by method.
+def ways(layer: WiredLayer, backends: Sequence[str | None] = (None,)) -> list[Way]:
+    """How a layer could make its products.
+
+    Args:
+        layer: with its precision.
+        backends: that shall be tried.
+
+    Example:
+        >>> from streamhebb import Dense
+        >>> ways(Dense(2, 3), ("torch", "numba"))
+        [('direct', 'torch'), ('direct', 'numba')]
+    """
+    methods = [name for name in layer.synapse.methods if layer.allows(name, layer.precision)]
+    return [(method, backend) for method in methods for backend in backends]
+
+
+def measure(
+    layer: WiredLayer,
+    x: Tensor,
+    backends: Sequence[str | None] = (None,),
+    learning: bool = True,
+) -> dict[Way, float]:
+    """Seconds that a layer takes to respond to an input and learn from it, by way.
 
     A copy learns. What was measured before in this process, for a layer of the same size, an input
     of the same shape and as many threads, is not measured again.
 
     Args:
-        layer: with a choice of methods.
+        layer: its copies are measured.
         x: its input, a batch.
+        backends: of kernels; ``None`` is that of the process.
+        learning: whether it shall learn; else it only responds.
 
     Example:
         >>> from streamhebb import Conv2d
-        >>> sorted(measure(Conv2d(2, 4, 3), torch.rand(1, 2, 6, 6)))
+        >>> sorted(method for method, _ in measure(Conv2d(2, 4, 3), torch.rand(1, 2, 6, 6)))
         ['direct', 'winograd2', 'winograd4']
     """
-    kind = x.dtype, layer.precision, str(x.device)
-    key = (layer.synapse, tuple(x.shape), *kind, _threads(), kernels.backend())
+    kind = x.dtype, layer.precision, str(x.device), torch.get_num_threads(), learning
+    key = (layer.synapse, tuple(x.shape), *kind, kernels.backend(), tuple(backends))
     if key in _known:
         return _known[key]
-    took: dict[str, float] = {}
-    twins = {method: copy.deepcopy(layer) for method in _methods(layer)}
+    took: dict[Way, float] = {}
+    twins = {way: copy.deepcopy(layer) for way in ways(layer, backends)}
+    for (method, backend), twin in twins.items():
+        twin.method, twin.backend = method, backend
     for number in range(ROUNDS + 1):
-        for method, twin in twins.items():
-            twin.method = method
+        for way, twin in twins.items():
             start = perf_counter()
-            _, seen = twin.observe(x)
-            twin.learn(seen)
+            if learning:
+                twin.learn(twin.observe(x)[1])
+            else:
+                twin.respond(x)
             if x.is_cuda:
                 torch.cuda.synchronize(x.device)
-            if number:  # the first one fills caches
-                took[method] = min(took.get(method, float("inf")), perf_counter() - start)
+            if number:  # the first one compiles, and fills caches
+                took[way] = min(took.get(way, float("inf")), perf_counter() - start)
     return _known.setdefault(key, took)
 
 
 @torch.no_grad()
-def choose_methods(layers: Sequence[Layer], x: Tensor, precision: str | None = None) -> None:
-    """Give each layer the method that is fastest for a batch; results then differ by rounding.
+def choose(
+    layers: Sequence[Layer],
+    x: Tensor,
+    *,
+    precision: str | None = None,
+    backends: Sequence[str] = (),
+    learning: bool = True,
+) -> None:
+    """Give each layer the way that is fastest for a batch; results then differ by rounding.
 
     Args:
         layers: from input to output.
         x: a batch, shape ``(B, ...)``.
         precision: of their products; ``None`` leaves it as it is.
+        backends: that may be given to a layer; none leaves the layer's own.
+        learning: whether they shall learn from such batches; else they only respond.
     """
     for layer in layers:
         if isinstance(layer, WiredLayer) and precision is not None:
             layer.method = layer.synapse.methods[0]  # allowed with any
             layer.precision = precision
-        if isinstance(layer, WiredLayer) and len(layer.synapse.methods) > 1:
-            took = measure(layer, x)
-            layer.method = min(took, key=took.__getitem__)
-        x = layer.observe(x)[0] if layer.learns else layer.respond(x)
-
-
-def _methods(layer: WiredLayer) -> list[str]:
-    fine = [name for name in layer.synapse.methods if name != "winograd4"]
-    return fine if layer.coarse else list(layer.synapse.methods)
-
-
-def _threads() -> int:
-    return torch.get_num_threads()
+        if isinstance(layer, WiredLayer):
+            tried = backends or (layer.backend,)
+            if len(ways(layer, tried)) > 1:
+                took = measure(layer, x, tried, learning)
+                layer.method, layer.backend = min(took, key=took.__getitem__)
+        x = layer.observe(x)[0] if learning and layer.learns else layer.respond(x)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import streamhebb as sh
-from streamhebb import tuning
+from streamhebb import kernels, tuning
 from streamhebb.errors import ConfigError
 from streamhebb.kernels.patches import Patches
 
@@ -101,7 +101,9 @@ def test_a_gradient_reaches_the_image():
 
 def test_the_fastest_is_chosen_and_nothing_learned(monkeypatch):
     times = {"direct": 3.0, "winograd2": 1.0, "winograd4": 2.0}
-    monkeypatch.setattr(tuning, "measure", lambda layer, x: times)
+    monkeypatch.setattr(
+        tuning, "measure", lambda layer, x, *_: {(name, None): t for name, t in times.items()}
+    )
     net = make_net()
     before = {name: value.clone() for name, value in net.named_buffers()}
     found = net.choose_kernels(torch.rand(2, 8, 8))
@@ -115,12 +117,52 @@ def test_the_fastest_is_chosen_and_nothing_learned(monkeypatch):
 def test_what_was_measured_is_not_measured_again(monkeypatch):
     layer, x = make_net().layers[0], torch.rand(3, 2, 8, 8)
     first = tuning.measure(layer, x)
-    assert set(first) == {"direct", "winograd2", "winograd4"}
+    assert set(first) == {(name, None) for name in ("direct", "winograd2", "winograd4")}
     assert all(seconds > 0 for seconds in first.values())
     assert tuning.measure(copy.deepcopy(layer), x) is first
     assert tuning.measure(layer, torch.rand(2, 2, 8, 8)) is not first
     assert layer.method == "direct"
     assert int(layer.updates) == 0
+
+
+def test_backends_are_tried_where_asked():
+    layer, x = make_net().layers[0], torch.rand(2, 2, 8, 8)
+    found = tuning.measure(layer, x, ("torch", "numba"))
+    assert set(found) == {(m, b) for m in layer.synapse.methods for b in ("torch", "numba")}
+    assert layer.backend is None
+    only = tuning.measure(layer, x, learning=False)
+    assert set(only) != set(found)
+    assert int(layer.updates) == 0
+
+
+def test_a_layer_may_have_a_backend_of_its_own(monkeypatch):
+    """Also where it learns in another thread than the choice was made in."""
+    net = make_net()
+    net.layers[0].backend = "numba"
+    assert net.kernels()["0:Conv2d"] == "direct, numba"
+    used = []
+    for name in ("torch", "numba"):
+        module = kernels.load(name, "test")
+        plain = module.soft_wta
+        monkeypatch.setattr(module, "soft_wta", lambda *a, n=name, f=plain: used.append(n) or f(*a))
+    net.scheduler = sh.schedule.Threads(2)
+    with net:
+        net.step(torch.rand(2, 8, 8))
+    assert used.count("torch") >= 2, "of the other layers"
+    assert used[0] == "numba"
+    assert kernels.backend() == "torch"
+    net.choose_kernels(torch.rand(2, 8, 8), backends=("numba",))
+    assert all(words.endswith("numba") for words in net.kernels().values())
+    twin = make_net()
+    twin.load_state_dict(net.state_dict())
+    assert twin.kernels() == net.kernels()
+
+
+def test_a_backend_that_is_not_there_is_refused():
+    with pytest.raises(ConfigError, match="Dense: backend: there is no backend 'jax'"):
+        sh.Dense(2, 3).backend = "jax"
+    with pytest.raises(ConfigError, match="'jax'"):
+        make_net().choose_kernels(torch.rand(2, 8, 8), backends=("jax",))
 
 
 def test_a_run_goes_on_bit_for_bit_with_the_same_method(tmp_path):

@@ -15,10 +15,11 @@ from streamhebb import inputs
 from streamhebb.errors import ConfigError, NonFiniteError, ShapeError
 from streamhebb.estimator import as_array, batches
 from streamhebb.evaluate.feature_file import FeatureFile, fingerprint
-from streamhebb.evaluate.responding import choose_for_responding, outputs
+from streamhebb.evaluate.responding import outputs
 from streamhebb.layers.wired import WiredLayer
 from streamhebb.net import StreamNet
 from streamhebb.parts import require
+from streamhebb.tuning import choose
 
 CHUNK = 1000
 LARGEST_HALF = 65504.0
@@ -81,13 +82,13 @@ def features(
     layers: list[Any] = list(net.layers)
     if tune:
         layers = copy.deepcopy(layers)
-        choose_for_responding(layers, rows[:batch_size])
+        choose(layers, rows[:batch_size], learning=False)
     made = outputs(layers, net.scheduler, torch.split(rows, batch_size))
     parts = (_stored(part, kind) for part in made)
     if file is None:
         return _gathered(parts, len(rows), device)
     pairs = zip(net.names, layers, strict=True)
-    methods = {name: layer.method for name, layer in pairs if isinstance(layer, WiredLayer)}
+    methods = {name: layer.products for name, layer in pairs if isinstance(layer, WiredLayer)}
     return file.write(parts, len(rows), {"methods": methods})
 
 

@@ -3,55 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from time import perf_counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from streamhebb import kernels
 from streamhebb.layers import Layer
-from streamhebb.layers.wired import WiredLayer
 from streamhebb.schedule import Scheduler, Task, Threads, make_plan
-
-ROUNDS = 2
-_known: dict[Hashable, str] = {}  # for the life of the process
-
-
-@torch.no_grad()
-def choose_for_responding(layers: Sequence[Layer], x: Tensor) -> None:
-    """Give each layer the method that responds fastest; results then differ by rounding.
-
-    [`choose_methods`][streamhebb.tuning.choose_methods] measures learning too, which is another
-    question, and takes several times as long.
-
-    Args:
-        layers: from input to output; their methods change, nothing else.
-        x: a batch of the size to come.
-    """
-    for layer in layers:
-        if isinstance(layer, WiredLayer) and len(layer.synapse.methods) > 1:
-            layer.method = _fastest(layer, x)
-        x = layer.respond(x)
-
-
-def _fastest(layer: WiredLayer, x: Tensor) -> str:
-    shape, threads = tuple(x.shape), torch.get_num_threads()
-    key = (layer.synapse, shape, x.dtype, str(x.device), threads, kernels.backend())
-    if key not in _known:
-        took: dict[str, float] = {}
-        for number in range(ROUNDS):
-            for method in layer.synapse.methods:
-                layer.method = method
-                start = perf_counter()
-                layer.respond(x)
-                if x.is_cuda:
-                    torch.cuda.synchronize(x.device)
-                if number:  # the first one fills caches
-                    took[method] = min(took.get(method, float("inf")), perf_counter() - start)
-        _known[key] = min(took, key=took.__getitem__)
-    return _known[key]
 
 
 class _Batch:

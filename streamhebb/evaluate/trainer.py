@@ -19,12 +19,11 @@ from streamhebb.evaluate.labelled import LabelledSet
 from streamhebb.evaluate.neuron_labels import NeuronLabels
 from streamhebb.evaluate.passing import Passing
 from streamhebb.evaluate.phase import Phase, PhaseEpoch
-from streamhebb.evaluate.responding import choose_for_responding
 from streamhebb.evaluate.schedule import halving_rate
 from streamhebb.layers import Dense, Layer, PlasticLayer
 from streamhebb.net import StreamNet
 from streamhebb.schedule import Scheduler, Serial
-from streamhebb.tuning import choose_methods
+from streamhebb.tuning import choose
 
 CHUNK = 500  # samples that are measured together
 NEAR = {True: 0.005, False: 0.01}  # published: a radius this close to 1 has converged; dense, conv
@@ -247,12 +246,9 @@ class _Work:
         if self.augment is not None:
             x = self.augment(x)
         for i, layer in enumerate(self.layers[: self.stop]):
-            if i in self.active and layer.learns:
-                choose_methods([layer], x)
-                x = layer.observe(x)[0]
-            else:
-                choose_for_responding([layer], x)
-                x = layer.respond(x)
+            learns = i in self.active and layer.learns
+            choose([layer], x, learning=learns)
+            x = layer.observe(x)[0] if learns else layer.respond(x)
 
     def _lr(self, epoch: int) -> float:
         lr = self.phase.lr

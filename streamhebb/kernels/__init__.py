@@ -12,7 +12,7 @@ type ``int64``, says which input (of the neuron's group) each one weighs.
 """
 
 from streamhebb.kernels.changing import Rows, by_rows, change, in_cache, largest_change, rows_of
-from streamhebb.kernels.choice import backend, use
+from streamhebb.kernels.choice import backend, during, load, use
 from streamhebb.kernels.coarse import multiplies, rounded
 from streamhebb.kernels.dispatch import accumulate, drive, soft_wta, sparse_drive
 from streamhebb.kernels.passes import add_scaled, largest, row_norms
@@ -31,9 +31,11 @@ __all__ = [
     "by_rows",
     "change",
     "drive",
+    "during",
     "in_cache",
     "largest",
     "largest_change",
+    "load",
     "multiplies",
     "rounded",
     "row_norms",

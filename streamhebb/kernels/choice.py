@@ -7,6 +7,8 @@ import importlib.util
 import os
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType, TracebackType
 
 from streamhebb.errors import ConfigError
@@ -17,6 +19,7 @@ _MODULES = {name: f"streamhebb.kernels.{name}_backend" for name in ("numba", "to
 _NAMES = ("auto", *_MODULES)
 _EXTRAS = {"triton": "triton"}  # which extra brings what
 
+_here = threading.local()  # the choice of this thread, if it has one
 _lock = threading.Lock()
 # Plain calls, the last one counts; and for an instant blocks, made but not entered yet. More than
 # that need not be kept, and a program that calls often must not grow.
@@ -74,6 +77,24 @@ class use:
             _found.clear()
 
 
+@contextmanager
+def during(name: str | None) -> Iterator[None]:
+    """Choose the backend of what this thread calls in the block, whatever the process uses.
+
+    Args:
+        name: of a backend; ``None`` leaves the choice as it is.
+    """
+    if name is None:
+        yield
+        return
+    before = getattr(_here, "module", None)
+    _here.module = load(name, "kernels.during")
+    try:
+        yield
+    finally:
+        _here.module = before
+
+
 def backend() -> str:
     """The backend in use: ``"torch"``, ``"numba"`` or ``"triton"``.
 
@@ -88,7 +109,7 @@ def backend() -> str:
 
 def active() -> ModuleType:
     """The module of the backend in use."""
-    module = _found.get("active")
+    module: ModuleType | None = getattr(_here, "module", None) or _found.get("active")
     if module is None:
         with _lock:
             if chosen := _entered or _called:

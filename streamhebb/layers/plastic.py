@@ -29,7 +29,7 @@ from streamhebb.layers.rows import (
     summed,
     time_first,
 )
-from streamhebb.layers.wired import WiredLayer
+from streamhebb.layers.wired import WiredLayer, own_kernels
 from streamhebb.neurons import Neuron
 from streamhebb.parts import State, require_part
 from streamhebb.rates import Rate
@@ -107,8 +107,7 @@ class PlasticLayer(WiredLayer):
     level: Tensor | None  # only with a threshold
     lateral_weight: Tensor
     eligibility_trace: Tensor
-    unforeseen = 0
-    """Steps in which the largest change of the layer was not found before all others."""
+    unforeseen = 0  # steps whose largest change was not found before all others
 
     def __init__(
         self,
@@ -195,12 +194,12 @@ class PlasticLayer(WiredLayer):
             return ()
         return tuple(f"{part}_{name}" for part, rest in self._rest.items() for name in rest)
 
+    @own_kernels
     def rows(self) -> kernels.Rows:
         """What is known of every neuron's weights, looked up only if they changed since."""
-        if self._known is not None and self._known[0] is self.weight:
-            _, version, rows = self._known
-            if version == self.weight._version:
-                return rows
+        weight, version, rows = self._known or (None, 0, None)
+        if rows is not None and weight is self.weight and version == self.weight._version:
+            return rows
         return self.remember(kernels.rows_of(self.weight))
 
     def remember(self, rows: kernels.Rows) -> kernels.Rows:
@@ -209,8 +208,8 @@ class PlasticLayer(WiredLayer):
         return rows
 
     def _rate_radius(self) -> Tensor:
-        changed_by_rows = kernels.by_rows(self.weight)  # which leaves behind what is known of them
-        return self.rows().norm if changed_by_rows and self.norm_p == 2 else self.radius()
+        kept = kernels.by_rows(self.weight) and self.norm_p == 2
+        return self.rows().norm if kept else self.radius()
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_known": None}  # versions are counted for each tensor anew
@@ -254,6 +253,7 @@ class PlasticLayer(WiredLayer):
         """Return the drive ``u``, or the neurons' output over time; changes nothing."""
         return self.observe(x)[0]
 
+    @own_kernels
     def observe(self, x: Tensor) -> tuple[Tensor, Seen]:
         """Return what ``respond`` does and what ``learn`` needs; changes nothing."""
         single = x.ndim == self.sample_ndim
@@ -330,17 +330,18 @@ class PlasticLayer(WiredLayer):
         out = torch.empty_like(self.weight)
         return kernels.accumulate(update, self.weight, out, self.wiring, self.coarse), post
 
+    @own_kernels
     def advance(self, seen: Seen) -> None:
         """Let membranes and traces go on; nothing is learned."""
         if self.carries:
-            _, _, carried = self._terms(seen, self._post(seen), 0.0)
-            self._carry_on(seen, carried)
+            self._carry_on(seen, self._terms(seen, self._post(seen), 0.0)[2])
 
     def _carry_on(self, seen: Seen, traces: State) -> None:
         if self.carries:
             states.write(self, "trace", {name: traces[name] for name in self._rest["trace"]})
             states.write(self, "neuron", seen.neuron or {})
 
+    @own_kernels
     def learn(self, seen: Seen, modulator: float | Tensor = 1.0) -> None:
         """Change the weights by what was seen.
 

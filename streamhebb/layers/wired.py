@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +17,23 @@ from streamhebb.rates import ConstantRate, NormRate, Rate, rebuild_rate
 from streamhebb.synapses import Synapse
 
 PRECISIONS = ("full", "bfloat16")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+L = TypeVar("L", bound="WiredLayer")
+
+
+def own_kernels(work: Callable[Concatenate[L, P], R]) -> Callable[Concatenate[L, P], R]:
+    """Let a method use the kernels of its layer's own backend."""
+
+    @functools.wraps(work)
+    def with_them(layer: L, /, *args: P.args, **named: P.kwargs) -> R:
+        if layer.backend is None:
+            return work(layer, *args, **named)
+        with kernels.during(layer.backend):
+            return work(layer, *args, **named)
+
+    return with_them
 
 
 class WiredLayer(Layer):
@@ -40,6 +59,7 @@ class WiredLayer(Layer):
         self.norm_p = norm_p
         self.plasticity = True
         self._method, self._precision = synapse.methods[0], PRECISIONS[0]
+        self._backend: str | None = None
         self.rate = rate
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         self.register_buffer("weight", synapse.flat(torch.zeros(synapse.weight_shape)).clone())
@@ -121,15 +141,35 @@ class WiredLayer(Layer):
     @property
     def products(self) -> str:
         """How products are made, in a word or two."""
-        return f"{self.method}, {self.precision}" if self.coarse else self.method
+        words = self.method, self.backend, self.precision if self.coarse else None
+        return ", ".join(word for word in words if word is not None)
 
     @property
     def coarse(self) -> bool:
         """Whether products are made of numbers rounded to bfloat16."""
         return self._precision == "bfloat16"
 
+    @property
+    def backend(self) -> str | None:
+        """Of the kernels of this layer; ``None`` is that of the process, ``kernels.use``.
+
+        May be set at any step; results differ by rounding.
+        """
+        return self._backend
+
+    @backend.setter
+    def backend(self, backend: str | None) -> None:
+        if backend is not None:
+            kernels.load(backend, f"{type(self).__name__}: backend")
+        self._backend = backend
+
+    @staticmethod
+    def allows(method: str, precision: str) -> bool:
+        """Whether a method can be had in a precision."""
+        return (method, precision) != ("winograd4", "bfloat16")
+
     def _check_coarse(self, method: str, precision: str) -> None:
-        if (method, precision) == ("winograd4", "bfloat16"):
+        if not self.allows(method, precision):
             raise ConfigError(
                 f"{type(self).__name__}: method='winograd4' is not allowed with "
                 f"precision='bfloat16', which its maps enlarge to errors of percents; use "
@@ -151,6 +191,7 @@ class WiredLayer(Layer):
             "rate": describe(self.rate),
             "method": self.method,
             "precision": self.precision,
+            "backend": self.backend,
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
@@ -160,3 +201,4 @@ class WiredLayer(Layer):
         self._precision = PRECISIONS[0]  # any method may be set with it
         self.method = state.get("method", "direct")
         self.precision = state.get("precision", PRECISIONS[0])
+        self.backend = state.get("backend")

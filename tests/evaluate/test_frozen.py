@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import streamhebb as sh
-from streamhebb import kernels
+from streamhebb import kernels, tuning
 from streamhebb.errors import (
     ConfigError,
     DTypeError,
@@ -125,18 +125,18 @@ def test_anything_that_yields_mini_batches_will_do() -> None:
 
 
 def test_the_fastest_way_to_respond_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(responding, "_known", {})
+    monkeypatch.setattr(tuning, "_known", {})
     clock = iter(range(10**6))
-    monkeypatch.setattr(responding, "perf_counter", lambda: float(next(clock)) ** 2)
+    monkeypatch.setattr(tuning, "perf_counter", lambda: float(next(clock)) ** 2)
     layers: list[Any] = list(made().layers)
-    responding.choose_for_responding(layers, X[:5])
+    tuning.choose(layers, X[:5], learning=False)
     assert [getattr(layer, "method", "") for layer in layers].count("direct") == 2  # the first
-    assert len(responding._known) == 2
+    assert len(tuning._known) == 2
     ticks = next(clock)
-    responding.choose_for_responding(layers, X[:5])
+    tuning.choose(layers, X[:5], learning=False)
     assert next(clock) == ticks + 1
-    responding.choose_for_responding(layers, X[:6])
-    assert len(responding._known) == 4
+    tuning.choose(layers, X[:6], learning=False)
+    assert len(tuning._known) == 4
 
 
 # ---- half precision ----------------------------------------------------------------------------

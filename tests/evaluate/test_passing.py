@@ -179,17 +179,13 @@ def test_tuning_chooses_for_those_that_learn_and_those_that_respond(
 
     asked: list[tuple[str, int, int]] = []
 
-    def spy(verb: str) -> Any:
-        def choose(layers: Any, x: Tensor) -> None:
-            for layer in layers:
-                if getattr(layer, "method", None) and len(layer.synapse.methods) > 1:
-                    asked.append((verb, layer.n_out, len(x)))
-                    layer.method = "winograd2"
+    def choose(layers: Any, x: Tensor, learning: bool) -> None:
+        for layer in layers:
+            if getattr(layer, "method", None) and len(layer.synapse.methods) > 1:
+                asked.append(("learn" if learning else "respond", layer.n_out, len(x)))
+                layer.method = "winograd2"
 
-        return choose
-
-    monkeypatch.setattr(trainer, "choose_methods", spy("learn"))
-    monkeypatch.setattr(trainer, "choose_for_responding", spy("respond"))
+    monkeypatch.setattr(trainer, "choose", choose)
     net = sh.StreamNet(
         sh.Conv2d(2, 4, 3, padding=1), sh.ReLU(), sh.Conv2d(4, 5, 3, padding=1), sh.ReLU(),
         sh.Conv2d(5, 3, 3), input_shape=(2, 6, 6),

@@ -91,6 +91,7 @@ def run_seed(
     net: StreamNet | str = "softhebb-cifar10",
     threads: int = 1,
     method: str = "winograd4",
+    precision: str = "full",
     batch_size: int = 10,
     epochs: int = 50,
     keep: Path | None = None,
@@ -106,6 +107,7 @@ def run_seed(
         net: a built-in net, a file, or a net, which then learns.
         threads: layers learn in so many at the same time, and mini-batches are computed in them.
         method: how layers make their products, where they can; ``"tune"`` measures.
+        precision: of these products, ``"full"`` or ``"bfloat16"``.
         batch_size: of the pass without labels.
         epochs: of the probe.
         keep: folder for the features; ``None`` keeps them in memory.
@@ -113,7 +115,7 @@ def run_seed(
         tell: is told how it goes, line by line.
 
     Raises:
-        ConfigError: for another method.
+        ConfigError: for another method or precision, or two that do not go together.
     """
     require_choice("bench cifar10", "method", method, METHODS)
     tell = tell or (lambda line: None)
@@ -123,8 +125,10 @@ def run_seed(
     if not isinstance(net, StreamNet):
         net = spec.build(net, input_shape=tuple(x.shape[1:]), seed=seed, readout=False)
     for layer in net.layers:
-        if isinstance(layer, WiredLayer) and method in layer.synapse.methods:
-            layer.method = method
+        if isinstance(layer, WiredLayer):
+            layer.precision = precision
+            if method in layer.synapse.methods:
+                layer.method = method
     phase = Phase(epochs=1, batch_size=batch_size, seed=seed)
     plan = plan_phases(net, "consecutive", unsupervised=phase)
     before = net.scheduler

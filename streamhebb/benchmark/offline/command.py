@@ -22,6 +22,7 @@ def cifar10(
     method: Annotated[
         str, typer.Option(help="direct, winograd2, winograd4, or tune, which measures.")
     ] = "winograd4",
+    precision: Annotated[str, typer.Option(help="Of products: full or bfloat16.")] = "full",
     kernels: Annotated[
         str | None, typer.Option(help="torch or numba.", show_default="as the environment says")
     ] = None,
@@ -51,6 +52,7 @@ def cifar10(
                 net=net,
                 threads=threads,
                 method=method,
+                precision=precision,
                 batch_size=batch_size,
                 epochs=epochs,
                 keep=keep,
@@ -71,6 +73,7 @@ def cifar10(
         "net": net,
         "workers": threads,
         "method": method,
+        "precision": precision,
         "backend": backend,
         "batch_size": batch_size,
         "epochs": epochs,
