@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from streamhebb import kernels
+from streamhebb.errors import ConfigError
 from streamhebb.layers import Layer
 from streamhebb.layers.wired import WiredLayer
 from streamhebb.schedule import Scheduler, Task, Threads, make_plan
@@ -37,13 +38,16 @@ def choose_for_responding(layers: Sequence[Layer], x: Tensor) -> None:
 
 
 def _fastest(layer: WiredLayer, x: Tensor) -> str:
-    shape, threads = tuple(x.shape), torch.get_num_threads()
-    key = (layer.synapse, shape, x.dtype, str(x.device), threads, kernels.backend())
+    kind = str(getattr(layer, "precision", x.dtype)), x.dtype, str(x.device)
+    key = (layer.synapse, tuple(x.shape), *kind, torch.get_num_threads(), kernels.backend())
     if key not in _known:
         took: dict[str, float] = {}
         for number in range(ROUNDS):
             for method in layer.synapse.methods:
-                layer.method = method
+                try:
+                    layer.method = method
+                except ConfigError:  # not with other settings of the layer
+                    continue
                 start = perf_counter()
                 layer.respond(x)
                 if x.is_cuda:

@@ -139,6 +139,26 @@ def test_the_fastest_way_to_respond_is_measured_once(monkeypatch: pytest.MonkeyP
     assert len(responding._known) == 4
 
 
+def test_a_method_that_a_layer_refuses_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(responding, "_known", {})
+
+    class Picky(sh.Conv2d):
+        @property
+        def method(self) -> str:
+            return self._method
+
+        @method.setter
+        def method(self, method: str) -> None:
+            if method != "winograd2":
+                raise ConfigError("only winograd2 with these settings")
+            self._method = method
+
+    layer = sh.Conv2d(2, 3, 3)
+    layer.__class__ = Picky
+    responding.choose_for_responding([layer], X)
+    assert layer.method == "winograd2"
+
+
 # ---- half precision ----------------------------------------------------------------------------
 
 
@@ -151,6 +171,18 @@ def test_half_precision_rounds_and_takes_half_of_the_room(tmp_path: Path) -> Non
         assert torch.equal(found, whole.half())
     (file,) = tmp_path.glob("*.npy")
     assert file.stat().st_size == 128 + 100 * 45 * 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"), [(torch.bfloat16, torch.float32), (torch.float64, torch.float64)]
+)
+def test_nets_of_other_precision(kind: Any, wanted: Any, tmp_path: Path) -> None:
+    net = sh.StreamNet(sh.Dense(4, 3), seed=0).to(kind)
+    x = torch.rand(5, 4)
+    for keep in (None, tmp_path):
+        found = features(net, x, keep=keep)
+        assert found.dtype == wanted
+        assert torch.equal(found.to(kind), net.features(x.to(kind)))
 
 
 @pytest.mark.parametrize("sign", [1, -1])
