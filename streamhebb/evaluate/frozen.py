@@ -24,6 +24,7 @@ from streamhebb.tuning import choose
 CHUNK = 1000
 LARGEST_HALF = 65504.0
 """The largest number that half precision holds."""
+_KINDS = {torch.bfloat16: torch.float32}  # npy does not know bfloat16
 
 
 @torch.no_grad()
@@ -72,7 +73,7 @@ def features(
     require("features", "batch_size", batch_size, at_least=1, whole=True)
     rows = _rows(net, x, batch_size)
     device, dtype = net.place
-    kind = torch.float16 if half else dtype
+    kind = torch.float16 if half else _KINDS.get(dtype, dtype)
     file = None
     if keep is not None:
         settings = {"batch_size": batch_size, "kind": str(kind), "tuned": tune}

@@ -19,6 +19,7 @@ from streamhebb.evaluate.labelled import LabelledSet
 from streamhebb.evaluate.neuron_labels import NeuronLabels
 from streamhebb.evaluate.passing import Passing
 from streamhebb.evaluate.phase import Phase, PhaseEpoch
+from streamhebb.evaluate.responding import outputs
 from streamhebb.evaluate.schedule import halving_rate
 from streamhebb.layers import Dense, Layer, PlasticLayer
 from streamhebb.net import StreamNet
@@ -262,7 +263,8 @@ class _Work:
         """What reaches the first layer that learns; the layers before are frozen."""
         if not self.start:
             return x
-        return torch.cat([self._through(part, 0, self.start) for part in torch.split(x, CHUNK)])
+        below = self.layers[: self.start]
+        return torch.cat(list(outputs(below, self.scheduler, torch.split(x, CHUNK))))
 
     def _through(self, x: Tensor, start: int, stop: int) -> Tensor:
         for layer in self.layers[start:stop]:

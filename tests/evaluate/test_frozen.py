@@ -139,6 +139,13 @@ def test_the_fastest_way_to_respond_is_measured_once(monkeypatch: pytest.MonkeyP
     assert len(tuning._known) == 4
 
 
+def test_a_method_that_a_layer_refuses_is_not_tried() -> None:
+    layer = sh.Conv2d(2, 3, 3)
+    layer.precision = "bfloat16"
+    found = tuning.measure(layer, torch.rand(2, 2, 5, 5), learning=False)
+    assert {method for method, _ in found} == {"direct", "winograd2"}
+
+
 # ---- half precision ----------------------------------------------------------------------------
 
 
@@ -151,6 +158,18 @@ def test_half_precision_rounds_and_takes_half_of_the_room(tmp_path: Path) -> Non
         assert torch.equal(found, whole.half())
     (file,) = tmp_path.glob("*.npy")
     assert file.stat().st_size == 128 + 100 * 45 * 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"), [(torch.bfloat16, torch.float32), (torch.float64, torch.float64)]
+)
+def test_nets_of_other_precision(kind: Any, wanted: Any, tmp_path: Path) -> None:
+    net = sh.StreamNet(sh.Dense(4, 3), seed=0).to(kind)
+    x = torch.rand(5, 4)
+    for keep in (None, tmp_path):
+        found = features(net, x, keep=keep)
+        assert found.dtype == wanted
+        assert torch.equal(found.to(kind), net.features(x.to(kind)))
 
 
 @pytest.mark.parametrize("sign", [1, -1])
