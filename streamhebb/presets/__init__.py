@@ -10,6 +10,7 @@ from streamhebb.presets.data import (
     describe_data,
 )
 from streamhebb.presets.language import LayerCode, read_layer
+from streamhebb.presets.prepare import Prepared, load_data
 from streamhebb.presets.preset import Built, Preset, Resolved, Stage
 from streamhebb.presets.show import data_yaml, net_yaml, preset_yaml
 
@@ -18,6 +19,7 @@ __all__ = [
     "Built",
     "DataSettings",
     "LayerCode",
+    "Prepared",
     "Preset",
     "Resolved",
     "Stage",
@@ -28,6 +30,7 @@ __all__ = [
     "data_yaml",
     "describe_data",
     "find",
+    "load_data",
     "names",
     "net_yaml",
     "preset_yaml",
