@@ -1,6 +1,6 @@
 """Where samples come from. Sources know no net, layer, rule or scheduler."""
 
-from streamhebb.sources._find import cache_folder, data_folders, found, source_names
+from streamhebb.sources._find import cache_folder, data_folders, found, source_names, wanted
 from streamhebb.sources.arrays import ArraySource
 from streamhebb.sources.augment import CropFlip, Noise, ResizedCropFlip
 from streamhebb.sources.base import Source, samples
@@ -39,4 +39,5 @@ __all__ = [
     "stl10",
     "twin",
     "twin_names",
+    "wanted",
 ]
