@@ -18,6 +18,8 @@ from streamhebb.init import Negative, Normal, Positive, Uniform
 from streamhebb.lateral import Lateral
 from streamhebb.layers import (
     AvgPool2d,
+    BackpropConv2d,
+    BackpropDense,
     BatchNorm,
     ConstantCurrent,
     Conv2d,
@@ -100,6 +102,8 @@ __all__ = [
     "Activity",
     "AdaptiveThreshold",
     "AvgPool2d",
+    "BackpropConv2d",
+    "BackpropDense",
     "BatchNorm",
     "Both",
     "Clip",

@@ -1,10 +1,10 @@
-"""The command line: ``streamhebb run``, ``nets``, ``trace``, ``doctor`` and ``verify``."""
+"""The command line: ``streamhebb run``, ``nets``, ``presets``, ``doctor``, ``verify`` and more."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,8 +21,9 @@ app = typer.Typer(
 )
 
 _SOURCE = (
-    "digits, mnist, fashion-mnist, cifar10, cifar100, a video FILE, a FOLDER of pictures, "
-    "camera:N, or an http://, https:// or rtsp:// address."
+    "digits, mnist, fashion-mnist, cifar10, cifar100, stl10, imagenette, imagenet, the synthetic "
+    "twin of one (cifar10-twin), a video FILE, a FOLDER of pictures, camera:N, or an http://, "
+    "https:// or rtsp:// address."
 )
 _NET = "A net's name (see streamhebb nets), or a .yaml or .toml file."
 _SIZE = "Scale pictures of a video, camera or folder to HEIGHTxWIDTH."
@@ -196,6 +197,94 @@ def nets(
         width = max(map(len, names), default=0)
         for each in names:
             typer.echo(f"{each:<{width}}  {spec.describe_net(each)}")
+
+
+presets = typer.Typer(
+    help="Look at the published nets, what they saw, and how they were trained.",
+    no_args_is_help=True,
+)
+app.add_typer(presets, name="presets")
+
+_PAIR = "Data set of a published experiment (stl10, ...) instead of the preset's own."
+
+
+@presets.command("list")
+def list_presets(
+    part: Annotated[str, typer.Argument(help="Only those with this in a name.")] = "",
+    debug: Debug = False,
+) -> None:
+    """List the presets: published name, a name that explains itself, what it is."""
+    with _clear_errors(debug):
+        from streamhebb import presets
+
+        rows = []
+        for name in presets.names():
+            preset = presets.find(name)
+            aliases = ", ".join(preset.aliases)
+            if part.lower() in f"{name} {aliases}".lower():
+                rows.append((name, aliases or "-", preset.about))
+        if not rows:
+            raise ConfigError(f"no preset has {part!r} in its name; leave it out to see all")
+        _table(rows)
+
+
+@presets.command("show")
+def show_preset(
+    name: Annotated[str, typer.Argument(help="A preset's name or alias.")],
+    data: Annotated[str | None, typer.Option(help=_PAIR)] = None,
+    net: Annotated[bool, typer.Option("--net", help="Only the net, as a net file.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Show a preset as YAML: blocks and what they come to, phases, data."""
+    with _clear_errors(debug):
+        from streamhebb import presets
+
+        show = presets.net_yaml if net else presets.preset_yaml
+        typer.echo(show(presets.find(name), data), nl=False)
+
+
+@presets.command("data")
+def show_data(
+    name: Annotated[str | None, typer.Argument(help="Show these settings as YAML.")] = None,
+    debug: Debug = False,
+) -> None:
+    """List how published runs read their data, or show one of them."""
+    with _clear_errors(debug):
+        from streamhebb import presets
+
+        if name is not None:
+            typer.echo(presets.data_yaml(presets.data_settings(name)), nl=False)
+            return
+        each = map(presets.data_settings, presets.data_names())
+        _table([(settings.name, presets.describe_data(settings)) for settings in each])
+
+
+@presets.command("layer")
+def explain_layer(
+    text: Annotated[str, typer.Argument(help="A layer, as softkrotov-c96-k5-t1.")],
+    debug: Debug = False,
+) -> None:
+    """Read a layer of the published mini-language, and say what it means."""
+    with _clear_errors(debug):
+        from streamhebb.presets.language import KEYS, read_layer
+
+        code = read_layer(text)
+        full = code.filled()
+        typer.echo(f"{code}: {'a convolution' if code.conv else 'a dense layer'}")
+        rows = []
+        for key in KEYS:
+            value = getattr(full, key.name)
+            if value is not None:
+                default = "" if getattr(code, key.name) is not None else "  (default)"
+                rows.append((f"  {key.letters}", f"{value}", f"{key.what}{default}"))
+        _table(rows)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)]
+        typer.echo("  ".join(cells).rstrip())
 
 
 @app.command()

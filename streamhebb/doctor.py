@@ -103,7 +103,7 @@ def _cores() -> int:
 
 
 def _data() -> Iterator[str]:
-    from streamhebb.sources import cache_folder, found
+    from streamhebb.sources import cache_folder, found, wanted
 
     for name, place in found().items():
         if place is not None:
@@ -113,6 +113,8 @@ def _data() -> Iterator[str]:
             f"streamhebb run --source {name} downloads it (needs the extra 'data' and a network), "
             f"or put it into {cache_folder()}, or set STREAMHEBB_DATA to the folder that holds it"
         )
+        if name == "imagenet":
+            todo = f"it cannot be downloaded: {wanted(name)}"
         yield _line(name, "not found", todo)
 
 

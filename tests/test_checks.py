@@ -35,6 +35,8 @@ LAYERS: list[tuple[sh.Layer, tuple[int, ...]]] = [
         )
         for shape in (VECTOR, IMAGE)
     ),
+    (sh.BackpropDense(4, 3), VECTOR),
+    (sh.BackpropConv2d(2, 4, 3, padding=1, bias=True), IMAGE),
     (sh.MaxPool2d(3, 2, 1), IMAGE),
     (sh.AvgPool2d(2), IMAGE),
     (sh.OverTime(sh.MaxPool2d(2)), (3, *IMAGE)),

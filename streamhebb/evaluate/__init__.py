@@ -3,7 +3,7 @@
 from streamhebb.evaluate.frozen import features
 from streamhebb.evaluate.neuron_labels import NeuronLabels
 from streamhebb.evaluate.phase import Phase, PhaseEpoch
-from streamhebb.evaluate.phases import plan_phases, split_blocks, train_phases
+from streamhebb.evaluate.phases import plan_blocks, plan_phases, split_blocks, train_phases
 from streamhebb.evaluate.prequential import Prequential, iter_prequential
 from streamhebb.evaluate.probe import EpochResult, ProbeResult, linear_probe
 
@@ -17,6 +17,7 @@ __all__ = [
     "features",
     "iter_prequential",
     "linear_probe",
+    "plan_blocks",
     "plan_phases",
     "split_blocks",
     "train_phases",

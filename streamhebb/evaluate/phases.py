@@ -86,26 +86,50 @@ def plan_phases(
     Reference:
         A. Journé et al., ICLR 2023. https://arxiv.org/abs/2209.11883
     """
+    parts = split_blocks(net) if blocks is None else tuple(blocks)
+    taught = [any(_graded(net, i) for i in part) for part in parts]
+    if net.readout is not None:
+        taught.append(True)
+    return plan_blocks(taught, mode, unsupervised=unsupervised, supervised=supervised, only=only)
+
+
+def plan_blocks(
+    taught: Sequence[bool],
+    mode: str = "successive",
+    *,
+    unsupervised: Phase | None = None,
+    supervised: Phase | None = None,
+    only: Sequence[int] | None = None,
+) -> tuple[Phase, ...]:
+    """Plan as [`plan_phases`][streamhebb.evaluate.phases.plan_phases] does, before there is a net.
+
+    Args:
+        taught: of every block, from the input to the readout, whether it learns from labels.
+        mode: ``"successive"``, ``"consecutive"`` or ``"simultaneous"``.
+        unsupervised: settings of Hebbian phases; ``None`` is one epoch in mini-batches of 10.
+        supervised: settings of the others; ``None`` is 50 epochs, mini-batches of 64, dropout 0.5.
+        only: the blocks to train.
+
+    Raises:
+        ConfigError: for another mode, or a block that does not exist.
+
+    Example:
+        >>> [phase.blocks for phase in plan_blocks([False, False, True])]
+        [(0,), (1,), (2,)]
+    """
     require_choice("plan_phases", "mode", mode, MODES)
     hebbian = Phase(epochs=1, batch_size=10) if unsupervised is None else unsupervised
     rest = Phase(epochs=50, batch_size=64, dropout=0.5) if supervised is None else supervised
-    parts = split_blocks(net) if blocks is None else tuple(blocks)
-    count = len(parts) + (net.readout is not None)
-    chosen = tuple(range(count)) if only is None else tuple(sorted(set(only)))
-    _check_numbers(chosen, count)
-    taught = {
-        number
-        for number in chosen
-        if number == len(parts) or any(_graded(net, i) for i in parts[number])
-    }
-    own = tuple(number for number in chosen if number not in taught)
-    told = tuple(number for number in chosen if number in taught)
+    chosen = tuple(range(len(taught))) if only is None else tuple(sorted(set(only)))
+    _check_numbers(chosen, len(taught))
+    own = tuple(number for number in chosen if not taught[number])
+    told = tuple(number for number in chosen if taught[number])
     if mode == "simultaneous":
         groups = [(rest, chosen)]
     elif mode == "consecutive":
         groups = [(hebbian, own), (rest, told)]
     else:
-        groups = [(rest if n in taught else hebbian, (n,)) for n in chosen]
+        groups = [(rest if taught[n] else hebbian, (n,)) for n in chosen]
     return tuple(dataclasses.replace(base, blocks=group) for base, group in groups if group)
 
 

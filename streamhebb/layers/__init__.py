@@ -1,6 +1,7 @@
 """Layers: those that learn weights, those that learn statistics, those that only compute."""
 
 from streamhebb.layers.activation import Exp, ReLU, RePU, Sigmoid, Softmax, Tanh, Triangle, Winner
+from streamhebb.layers.backprop import BackpropConv2d, BackpropDense
 from streamhebb.layers.base import Layer
 from streamhebb.layers.conv import Conv2d
 from streamhebb.layers.decoders import (
@@ -23,6 +24,8 @@ from streamhebb.layers.sparse import Sparse
 
 __all__ = [
     "AvgPool2d",
+    "BackpropConv2d",
+    "BackpropDense",
     "BatchNorm",
     "ConstantCurrent",
     "Conv2d",

@@ -244,7 +244,7 @@ def prepare_resumed(path: Path, **changes: Any) -> Job:
 
 
 def _default_net(source: str) -> str:
-    name = source.strip().lower().replace("_", "-")
+    name = source.strip().lower().replace("_", "-").removesuffix("-twin")
     return spec.default_net(name if name in source_names() else source)
 
 

@@ -15,6 +15,11 @@ IDX_FOLDERS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
 BATCH_FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 _BATCH_FILES = {"cifar10": "data_batch_1", "cifar100": "train"}
 _STEMS = {"train": "train", "test": "t10k"}
+STL10_FOLDER = "stl10_binary"
+_STL10_PARTS = ("train", "test", "unlabeled")
+IMAGENETTE_FOLDERS = {160: "imagenette2-160", 320: "imagenette2-320", 10_000: "imagenette2"}
+"""The shorter side of pictures -> the folder that holds them in this size."""
+IMAGENET_FOLDER = "imagenet"
 
 
 def cache_folder() -> Path:
@@ -53,6 +58,31 @@ def sheets_folder() -> Path | None:
     return next((f / "cifar10" for f in data_folders() if is_sheets(f / "cifar10")), None)
 
 
+def stl10_folder() -> Path | None:
+    """The folder of STL-10's binary files."""
+    for folder in data_folders():
+        if any((folder / STL10_FOLDER / f"{part}_X.bin").is_file() for part in _STL10_PARTS):
+            return folder / STL10_FOLDER
+    return None
+
+
+def imagenette_folder(size: int) -> Path | None:
+    """The folder of ImageNette whose pictures are just as large as asked for, or larger."""
+    for folder in data_folders():
+        for side, name in IMAGENETTE_FOLDERS.items():
+            if side >= size and (folder / name / "train").is_dir():
+                return folder / name
+    return None
+
+
+def imagenet_folder() -> Path | None:
+    """The folder of ImageNet, with the folders ``train`` and ``val`` in it, or one of them."""
+    for folder in data_folders():
+        if any((folder / IMAGENET_FOLDER / part).is_dir() for part in ("train", "val")):
+            return folder / IMAGENET_FOLDER
+    return None
+
+
 def wanted(name: str) -> str:
     """What a user has to put where."""
     if name in IDX_FOLDERS:
@@ -61,8 +91,20 @@ def wanted(name: str) -> str:
             "and t10k-labels-idx1-ubyte.gz"
         )
         place = f"{IDX_FOLDERS[name]}/raw"
-    else:
+    elif name in BATCH_FOLDERS:
         files, place = "the unpacked Python batches", BATCH_FOLDERS[name]
+    elif name == "stl10":
+        files = "the unpacked train_X.bin, train_y.bin, test_X.bin, test_y.bin and unlabeled_X.bin"
+        place = STL10_FOLDER
+    elif name == "imagenette":
+        files = "the folders train and val of the unpacked imagenette2-160.tgz (or -320, or full)"
+        place = IMAGENETTE_FOLDERS[160]
+    else:
+        files = (
+            "the folders train and val, each with one folder of pictures for every class "
+            "(n01440764 and so on), as image-net.org hands them out after registration,"
+        )
+        place = IMAGENET_FOLDER
     if not os.environ.get("STREAMHEBB_DATA"):
         hint = " (or set STREAMHEBB_DATA to a folder that holds it)"
     else:
@@ -97,6 +139,9 @@ _FINDERS: dict[str, Callable[[], Path | None]] = {
     "fashion-mnist": lambda: _idx("fashion-mnist"),
     "cifar10": lambda: _batches("cifar10") or sheets_folder(),
     "cifar100": lambda: _batches("cifar100"),
+    "stl10": stl10_folder,
+    "imagenette": lambda: imagenette_folder(1),
+    "imagenet": imagenet_folder,
 }
 
 
@@ -104,7 +149,7 @@ def source_names() -> tuple[str, ...]:
     """Names of the built-in data sets.
 
     Example:
-        >>> source_names()
+        >>> source_names()[:5]
         ('digits', 'mnist', 'fashion-mnist', 'cifar10', 'cifar100')
     """
     return tuple(_FINDERS)

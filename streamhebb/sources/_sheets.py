@@ -28,14 +28,13 @@ def is_sheets(folder: Path) -> bool:
 
 
 def read_sheets(
-    folder: Path, split: str, exact: bool
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Pictures ``(N, 3, 32, 32)`` and labels ``(N,)``, both uint8.
+    folder: Path, split: str
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Pictures ``(N, 3, 32, 32)`` and labels ``(N,)``, both uint8, and the rows that are not exact.
 
     Args:
         folder: where the sheets are.
         split: ``"train"`` or ``"test"``.
-        exact: leave out the pictures whose pixels are not the original ones.
 
     Raises:
         SourceError: a file is missing, damaged, or of the wrong size.
@@ -51,15 +50,12 @@ def read_sheets(
         grid = _sheet(folder / f"{split}-{n:02d}.webp", image)
         grid = grid.reshape(_DOWN, _SIDE, _ACROSS, _SIDE, 3).transpose(0, 2, 4, 1, 3)
         x[n * _A_SHEET : (n + 1) * _A_SHEET] = grid.reshape(_A_SHEET, 3, _SIDE, _SIDE)
-    y = labels[_ROWS[split]]
-    if exact:
-        keep = np.ones(60_000, np.bool_)
-        lossy = _array(folder / "not_lossless.npy", "int32", 60_000)
-        if lossy.size and not 0 <= lossy.min() <= lossy.max() < 60_000:
-            raise SourceError(f"{folder / 'not_lossless.npy'} names rows outside 60000: {_CURE}")
-        keep[lossy] = False
-        return x[keep[_ROWS[split]]], y[keep[_ROWS[split]]]
-    return x, y
+    lossy = _array(folder / "not_lossless.npy", "int32", 60_000)
+    if lossy.size and not 0 <= lossy.min() <= lossy.max() < 60_000:
+        raise SourceError(f"{folder / 'not_lossless.npy'} names rows outside 60000: {_CURE}")
+    part = _ROWS[split]
+    own = np.unique(lossy[(lossy >= part.start) & (lossy < part.stop)]) - part.start
+    return x, labels[part], own
 
 
 def _sheet(path: Path, image: Any) -> np.ndarray[Any, Any]:

@@ -41,6 +41,7 @@ class ArraySource(Unclosed):
         limit: length of the whole stream, ``None`` for all of it.
         shape: shape of one sample, if another than ``x.shape[1:]``.
         class_names: readable names of ``classes``, in the same order.
+        inexact: rows whose content is known to differ from the original data set's.
 
     Attributes:
         x: the stored array ``(N, *shape)``, ``uint8`` or ``float32``.
@@ -70,6 +71,7 @@ class ArraySource(Unclosed):
         limit: int | None = None,
         shape: Shape | None = None,
         class_names: Iterable[str] | None = None,
+        inexact: Iterable[int] = (),
     ) -> None:
         self.name = name
         self.x = _stored(x, shape, name)
@@ -79,6 +81,9 @@ class ArraySource(Unclosed):
         self.class_names = None if class_names is None else tuple(class_names)
         if self.class_names and len(self.class_names) != len(self.classes or ()):
             raise ConfigError(f"{name}: {len(self.class_names)} class_names for {self.classes!r}")
+        self.inexact = tuple(sorted(int(row) for row in inexact))
+        if self.inexact and not 0 <= self.inexact[0] <= self.inexact[-1] < len(self.x):
+            raise ConfigError(f"{name}: inexact names rows outside {len(self.x)}")
         self.seed = optional_whole(seed, "seed", 0)
         self.epochs = whole(epochs, "epochs", 1)
         self.start = whole(start, "start", 0)
@@ -111,7 +116,7 @@ class ArraySource(Unclosed):
 def _unit(row: np.ndarray[Any, Any]) -> Tensor:
     # Always a copy, so that nobody downstream can change the data set.
     if row.dtype == np.uint8:
-        return torch.from_numpy(np.divide(row, _WHITE, dtype=np.float32))
+        return torch.from_numpy(np.divide(row, _WHITE, dtype=np.float32, order="C"))
     return torch.from_numpy(np.array(row))
 
 
@@ -132,7 +137,8 @@ def _stored(x: Any, shape: Shape | None, name: str) -> np.ndarray[Any, Any]:
         if math.prod(shape) != math.prod(array.shape[1:]):
             raise ShapeError(f"{name}: samples of shape {array.shape[1:]} cannot become {shape}")
         array = array.reshape(len(array), *shape)
-    return np.ascontiguousarray(array)
+    # A mapped file stays one: only the rows that are asked for are read.
+    return array if isinstance(x, np.memmap) else np.ascontiguousarray(array)
 
 
 def _labels(y: Iterable[Any], rows: int, name: str) -> list[Label]:

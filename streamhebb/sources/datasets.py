@@ -9,17 +9,19 @@ numbers; ``class_names`` tells their meaning.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from streamhebb.errors import ConfigError, SourceError
-from streamhebb.sources import _find, _torchvision
+from streamhebb.sources import _checksums, _find, _stl10, _torchvision
 from streamhebb.sources._download import download_into_cache
 from streamhebb.sources._idx import read_idx
 from streamhebb.sources._late import late
 from streamhebb.sources._sheets import read_sheets
 from streamhebb.sources.arrays import ArraySource
+from streamhebb.sources.memory import require_memory
 
 FASHION_NAMES = (
     "t-shirt/top", "trouser", "pullover", "dress", "coat",
@@ -27,6 +29,9 @@ FASHION_NAMES = (
 )  # fmt: skip
 CIFAR10_NAMES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+STL10_NAMES = (
+    "airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck",
 )  # fmt: skip
 
 _DIGITS_TEST = 360
@@ -155,6 +160,7 @@ def cifar10(
         download: fetch it into the cache folder if it is nowhere.
         exact: leave out the few pictures of the sheets whose pixels are not the original ones
             (76 of the training set, 20 of the test set); nothing is left out of the batches.
+            Without it, ``inexact`` of the source names their rows.
 
     Raises:
         SourceError: missing, truncated or corrupt; names the file and what to put where.
@@ -165,12 +171,16 @@ def cifar10(
     _check_split("cifar10", split, ("train", "test"))
     sheets = _find.sheets_folder()
     if _find.batch_root("cifar10") is None and sheets is not None:
-        x, y = read_sheets(sheets, split, exact)
+        x, y, inexact = _sheets(sheets, split)
     else:
         x, y, _ = _batches("cifar10", split, download)
+        inexact = np.zeros(0, np.int64)
+    if exact and inexact.size:
+        keep = np.setdiff1d(np.arange(len(x)), inexact)
+        x, y, inexact = x[keep], y[keep], inexact[:0]
     return ArraySource(
         x, y, name=f"cifar10/{split}", classes=range(10), class_names=CIFAR10_NAMES,
-        seed=seed, epochs=epochs, start=start, limit=limit,
+        inexact=inexact, seed=seed, epochs=epochs, start=start, limit=limit,
     )  # fmt: skip
 
 
@@ -193,6 +203,67 @@ def cifar100(
         x, y, name=f"cifar100/{split}", classes=range(100), class_names=names,
         seed=seed, epochs=epochs, start=start, limit=limit,
     )  # fmt: skip
+
+
+def stl10(
+    split: str = "train",
+    *,
+    seed: int | None = None,
+    epochs: int = 1,
+    start: int = 0,
+    limit: int | None = None,
+    download: bool = True,
+) -> ArraySource:
+    """STL-10: photographs, 96 x 96 RGB, 5,000 for training, 8,000 for testing, 100,000 unlabelled.
+
+    Pictures stay in the file, of which only those asked for are read.
+
+    Args:
+        split: ``"train"``, ``"test"``, ``"unlabeled"`` (labels are ``None``), or
+            ``"train+unlabeled"``, which is read into memory.
+        seed: of the order; ``None`` keeps the stored order.
+        epochs: passes over the split.
+        start: samples of the stream to skip.
+        limit: length of the whole stream, ``None`` for all of it.
+        download: fetch it into the cache folder if it is nowhere (2.6 GB).
+
+    Raises:
+        SourceError: missing, truncated or corrupt; names the file and what to put where.
+        MissingExtraError: it has to be downloaded and torchvision is not installed.
+
+    Source: A. Coates, H. Lee, A. Ng, An Analysis of Single-Layer Networks in Unsupervised Feature
+    Learning, AISTATS 2011. https://cs.stanford.edu/~acoates/stl10
+    """
+    _check_split("stl10", split, (*_stl10.ROWS, "train+unlabeled"))
+    folder = _find.stl10_folder()
+    if folder is None:
+        if not download:
+            raise _missing("stl10")
+        download_into_cache("stl10")
+        folder = _find.stl10_folder()
+        if folder is None:
+            raise _missing("stl10")
+    parts = [_stl10_part(folder, part) for part in split.split("+")]
+    x, labels = parts[0]
+    if len(parts) > 1:
+        require_memory(sum(part.size for part, _ in parts), f"stl10/{split}", "take one split")
+        x, labels = np.concatenate([part for part, _ in parts]), labels + parts[1][1]
+    return ArraySource(
+        x, labels, name=f"stl10/{split}", classes=range(10), class_names=STL10_NAMES,
+        seed=seed, epochs=epochs, start=start, limit=limit,
+    )  # fmt: skip
+
+
+def _stl10_part(folder: Path, part: str) -> tuple[np.ndarray[Any, Any], list[int | None]]:
+    rows = _stl10.ROWS[part]
+    path = folder / f"{part}_X.bin"
+    x = _stl10.read_pictures(path, rows)
+    _checksums.check_file(path)
+    if part == "unlabeled":
+        return x, [None] * rows
+    labels = _stl10.read_labels(folder / f"{part}_y.bin", rows)
+    _checksums.check_file(folder / f"{part}_y.bin")
+    return x, labels.tolist()
 
 
 def _check_split(name: str, split: str, allowed: tuple[str, ...]) -> None:
@@ -228,7 +299,15 @@ def _idx(name: str, split: str, download: bool) -> tuple[Any, Any]:
         raise SourceError(
             f"{files[1]} holds the label {y.max()}, allowed are 0 to 9: fetch it again"
         )
+    for file in files:
+        _checksums.check_file(file)
     return x, y
+
+
+def _sheets(folder: Path, split: str) -> tuple[Any, Any, Any]:
+    x, y, inexact = read_sheets(folder, split)
+    _checksums.check_sheets(folder, split, lambda: x.transpose(0, 2, 3, 1))
+    return x, y, inexact
 
 
 def _batches(name: str, split: str, download: bool) -> tuple[Any, Any, Any]:

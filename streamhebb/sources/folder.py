@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ class ImageFolder(Unclosed):
     ``id`` is the number of the file in sorted order. ``start`` counts samples handed out, so what
     is skipped is read again to know which files were no samples.
 
+    With ``classes`` labels are whole numbers: the place of a sub-folder's name among them.
+
     Args:
         path: the folder.
         size: ``(height, width)`` to scale to.
@@ -44,9 +46,13 @@ class ImageFolder(Unclosed):
         seed: of the order; ``None`` is the sorted order.
         start: samples of the stream to skip.
         limit: length of the whole stream counted from its beginning, ``None`` for all of it.
+        classes: names of the sub-folders, in the order of the labels; ``None`` for names as labels.
+        class_names: readable names of ``classes``, in the same order.
+        name: for displays; ``None`` is the folder's.
 
     Raises:
-        SourceError: no such folder, no pictures in it, or (while iterating) none that can be read.
+        SourceError: no such folder, no pictures in it, other sub-folders than ``classes``, or
+            (while iterating) none that can be read.
         MissingExtraError: Pillow is not installed; the extra is ``data``.
     """
 
@@ -59,9 +65,12 @@ class ImageFolder(Unclosed):
         seed: int | None = None,
         start: int = 0,
         limit: int | None = None,
+        classes: Sequence[str] | None = None,
+        class_names: Sequence[str] | None = None,
+        name: str | None = None,
     ) -> None:
         self.path = Path(path)
-        self.name = self.path.resolve().name
+        self.name = self.path.resolve().name if name is None else name
         self._size = picture_size(size)
         self.gray = gray
         self.shape: Shape = (1 if gray else 3, *self._size)
@@ -73,6 +82,10 @@ class ImageFolder(Unclosed):
         if not self.path.is_dir():
             raise SourceError(f"{self.path} is not a folder")
         here, self._files, self.classes = _listing(self.path)
+        if classes is not None:
+            self._files = _numbered(self.path, self._files, self.classes or (), classes)
+            self.classes = tuple(range(len(classes)))
+        self.class_names = None if class_names is None else tuple(class_names)
         self._refused = len(here) if self.classes else 0
         self.counts = {"unreadable": 0, "unlabelled": self._refused}
         if not self._files:
@@ -103,6 +116,27 @@ class ImageFolder(Unclosed):
         if position == 0:
             raise SourceError(f"none of the {len(self._files)} pictures in {self.path} can be read")
 
+    @property
+    def labels(self) -> list[Label | None]:
+        """Labels of all pictures, in sorted order of the files."""
+        return [label for _, label in self._files]
+
+    def pixels(self, row: int) -> np.ndarray[Any, Any]:
+        """One picture as bytes, ``(C, H, W)`` uint8, by its number in sorted order.
+
+        Raises:
+            SourceError: if it cannot be read.
+        """
+        path = self._files[row][0]
+        try:
+            found = self._decoded(path)
+        except Exception as error:  # Pillow raises many kinds on damaged files
+            raise SourceError(
+                f"{path} cannot be read ({error}): fetch it again, or take it out"
+            ) from error
+        found = found[:, :, None] if found.ndim == 2 else found
+        return np.ascontiguousarray(found.transpose(2, 0, 1))
+
     def _order(self) -> list[int]:
         if self.seed is None:
             return list(range(len(self._files)))
@@ -113,15 +147,18 @@ class ImageFolder(Unclosed):
 
     def _read(self, path: Path) -> Tensor | None:
         try:
-            with self._image.open(path, formats=_FORMATS) as image:
-                # Only the header has been read: a bomb is refused before it is unpacked.
-                if image.width * image.height > MAX_PIXELS:
-                    raise ValueError(f"{image.width} x {image.height} pixels are too many")
-                return picture(np.asarray(self._scaled(image)))
+            return picture(self._decoded(path))
         except Exception as error:  # noqa: BLE001 - Pillow raises many kinds on damaged or hostile files
             self.counts["unreadable"] += 1
             _log.warning("%s cannot be read and is skipped: %s", path, error)
             return None
+
+    def _decoded(self, path: Path) -> np.ndarray[Any, Any]:
+        with self._image.open(path, formats=_FORMATS) as image:
+            # Only the header has been read: a bomb is refused before it is unpacked.
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels are too many")
+            return np.asarray(self._scaled(image))
 
     def _scaled(self, image: Any) -> Any:
         height, width = self._size
@@ -134,6 +171,25 @@ class ImageFolder(Unclosed):
             raise ValueError(f"mode {image.mode} has no known scale; store it with 8 bits")
         image = self._turned(image)
         return image.convert(mode).resize((width, height), self._image.Resampling.BILINEAR)
+
+
+def _numbered(
+    path: Path,
+    files: list[tuple[Path, Label | None]],
+    found: Sequence[Label],
+    classes: Sequence[str],
+) -> list[tuple[Path, Label | None]]:
+    """The same files with numbers for labels."""
+    numbers: dict[Label | None, int] = {name: number for number, name in enumerate(classes)}
+    wrong = [name for name in found if name not in numbers]
+    lost = [name for name in classes if name not in found]
+    if wrong or lost:
+        said = f"no pictures of {lost[0]}" if lost else f"pictures of {wrong[0]}"
+        raise SourceError(
+            f"{path} holds {said}; it needs a folder for each of the {len(classes)} classes, and "
+            f"no other"
+        )
+    return [(file, numbers[name]) for file, name in files]
 
 
 def _listing(

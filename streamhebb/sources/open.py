@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from streamhebb.errors import ConfigError, SourceError
-from streamhebb.sources import datasets
-from streamhebb.sources._checks import optional_whole, whole
+from streamhebb.sources import datasets, imagenets
+from streamhebb.sources._checks import optional_whole, picture_size, whole
 from streamhebb.sources._find import source_names
 from streamhebb.sources.arrays import ArraySource
 from streamhebb.sources.base import Source
 from streamhebb.sources.camera import URL_SCHEMES, Camera
 from streamhebb.sources.folder import ImageFolder
+from streamhebb.sources.twins import SUFFIX, twin, twin_names
 from streamhebb.sources.video import VideoFile
 
 VIDEO_SUFFIXES = frozenset(
@@ -27,7 +29,9 @@ _DOWNLOADABLE: dict[str, Callable[..., ArraySource]] = {
     "fashion-mnist": datasets.fashion_mnist,
     "cifar10": datasets.cifar10,
     "cifar100": datasets.cifar100,
+    "stl10": datasets.stl10,
 }
+_SQUARE = ("imagenette", "imagenet")
 
 
 def open_source(
@@ -45,13 +49,16 @@ def open_source(
     """Open the source that a command line names.
 
     Args:
-        spec: ``digits``, ``mnist``, ``fashion-mnist``, ``cifar10``, ``cifar100``; a video file; a
-            folder of pictures; ``camera:N``; a camera's ``http://``, ``https://`` or ``rtsp://``.
-            A data set's name wins over a file of that name; write ``./mnist`` for the file.
+        spec: ``digits``, ``mnist``, ``fashion-mnist``, ``cifar10``, ``cifar100``, ``stl10``,
+            ``imagenette``, ``imagenet``, or the synthetic twin of one, ``cifar10-twin``; a video
+            file; a folder of pictures; ``camera:N``; a camera's ``http://``, ``https://`` or
+            ``rtsp://``. A data set's name wins over a file of that name; write ``./mnist`` for the
+            file.
         seed: order of data sets and folders, ``None`` for the stored order.
         split: of a data set; by default all of ``digits``, ``"train"`` of the others.
         size: ``(height, width)`` to scale pictures to; folders:
-            [`FOLDER_SIZE`][streamhebb.sources.open.FOLDER_SIZE] by default; not for data sets.
+            [`FOLDER_SIZE`][streamhebb.sources.open.FOLDER_SIZE] by default; ``imagenet`` and
+            ``imagenette``: a square, of 160 by default; not for other data sets.
         gray: one channel instead of three; not for data sets.
         limit: length of the whole stream counted from its beginning.
         start: position in that stream to begin at. A camera has no past: it begins now, and hands
@@ -70,13 +77,18 @@ def open_source(
     spec = str(spec)
     name = spec.strip().lower().replace("_", "-")
     scheme = spec.partition("://")[0].lower() if "://" in spec else None
-    if name in source_names():
+    if name in source_names() or name in twin_names():
+        own = name.removesuffix(SUFFIX)
+        if own in _SQUARE and not gray:
+            return _square(name, split, size, seed, start, limit, epochs, download)
         if size is not None or gray:
             raise ConfigError(f"{name} comes in its own size and colours: leave out size and gray")
         if name == "digits":
             return datasets.digits(
                 split or "all", seed=seed, epochs=epochs, start=start, limit=limit
             )
+        if name != own:
+            return twin(own, split or "train", seed=seed, epochs=epochs, start=start, limit=limit)
         return _DOWNLOADABLE[name](
             split or "train",
             seed=seed, epochs=epochs, start=start, limit=limit, download=download,
@@ -100,6 +112,31 @@ def open_source(
     return VideoFile(path, size=size, gray=gray, start=start, limit=limit)
 
 
+def _square(
+    name: str,
+    split: str | None,
+    size: tuple[int, int] | None,
+    seed: int | None,
+    start: int,
+    limit: int | None,
+    epochs: int,
+    download: bool,
+) -> Source:
+    """ImageNet, ImageNette and their twins, whose pictures are scaled to a square."""
+    height, width = picture_size((160, 160) if size is None else size)
+    if height != width:
+        raise ConfigError(f"{name} is scaled to a square: size={size!r} is none")
+    split = split or "train"
+    if name.endswith(SUFFIX):
+        return twin(name, split, size=height, seed=seed, epochs=epochs, start=start, limit=limit)
+    if epochs != 1:
+        raise ConfigError(f"{name} is read from files, one pass: leave out epochs")
+    options: dict[str, Any] = {"size": height, "seed": seed, "start": start, "limit": limit}
+    if name == "imagenet":
+        return imagenets.imagenet(split, **options)
+    return imagenets.imagenette(split, download=download, **options)
+
+
 def _number(name: str) -> int:
     number = name.removeprefix("camera:")
     if not number.isdecimal():
@@ -112,7 +149,7 @@ def _unknown(spec: str, name: str, path: Path) -> str:
         f"{', '.join(source_names())}, FILE ({', '.join(sorted(VIDEO_SUFFIXES))}), FOLDER, "
         f"camera:N, {', '.join(f'{scheme}://...' for scheme in URL_SCHEMES)}"
     )
-    near = difflib.get_close_matches(name, source_names(), n=1)
+    near = difflib.get_close_matches(name, (*source_names(), *twin_names()), n=1)
     if near:
         hint = f" Did you mean {near[0]!r}?"
     elif path.exists():

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any, cast
 
 from torch import Tensor
 
-from streamhebb.errors import SourceError
+from streamhebb.errors import ConfigError, SourceError
 from streamhebb.layers import (
     AvgPool2d,
     BatchNorm,
@@ -22,13 +21,12 @@ from streamhebb.layers import (
 )
 from streamhebb.layers.plastic import PlasticLayer
 from streamhebb.net import StreamNet
+from streamhebb.presets import words
 from streamhebb.values import Shape, StepResult
 from streamhebb.verify.cases import Case
 from streamhebb.verify.compare import Comparison, rate_slack
 from streamhebb.verify.functions import activation, output_limit
 from streamhebb.verify.settings import Settings, short_names
-
-_POOL = re.compile(r"(max|avg)_(\d+)_(\d+)_(\d+)$")
 
 
 def is_block(case: Case) -> bool:
@@ -54,7 +52,7 @@ def missing_part(meta: Mapping[str, Any], settings: Settings) -> str:
     act, pool = meta.get("act"), meta.get("pool")
     if act and activation(str(act)) is None:
         return f"activation {act} does not exist"
-    if pool and not _POOL.match(str(pool)):
+    if pool and build_pool(str(pool)) is None:
         return f"pool {pool} does not exist"
     if act and pool and isinstance(activation(str(act)), Winner):
         return "the published one-hot puts channels last, and pools over them"
@@ -150,7 +148,20 @@ def build_layers(
         layers.append(act)
     if meta.get("bn"):
         layers.append(BatchNorm(weight.shape[0]))
-    if pool := _POOL.match(str(meta.get("pool") or "")):
-        kind = MaxPool2d if pool[1] == "max" else AvgPool2d
-        layers.append(kind(int(pool[2]), int(pool[3]), int(pool[4])))
+    if (pool := build_pool(str(meta.get("pool")))) is not None:
+        layers.append(pool)
     return layers
+
+
+def build_pool(text: str) -> Layer | None:
+    """Return the layer that ``kind_side_stride_padding`` means, ``None`` if there is none.
+
+    Example:
+        >>> build_pool("max_4_2_1")
+        MaxPool2d(kernel_size=4, stride=2, padding=1)
+    """
+    try:
+        entry = words.pool(text)
+    except ConfigError:
+        return None
+    return (MaxPool2d if entry.pop("type") == "MaxPool2d" else AvgPool2d)(**entry)

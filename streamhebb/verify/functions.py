@@ -9,41 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from streamhebb import layers
 from streamhebb.competition import HardWTA, ShareWTA, SoftWTA
-from streamhebb.errors import SourceError
+from streamhebb.errors import ConfigError, SourceError
 from streamhebb.evaluate.losses import power_loss
 from streamhebb.evaluate.schedule import halving_rate
-from streamhebb.layers import (
-    Dense,
-    Exp,
-    L2Norm,
-    Layer,
-    MaxNorm,
-    ReLU,
-    RePU,
-    Sigmoid,
-    Softmax,
-    Tanh,
-    Triangle,
-    Winner,
-)
+from streamhebb.layers import Dense, L2Norm, Layer, MaxNorm, Winner
+from streamhebb.presets import words
 from streamhebb.rates import NormRate
 from streamhebb.verify.cases import Array, Case
 from streamhebb.verify.compare import LIMIT, LIMIT_TWIN, LOOSE, Comparison, rate_slack
 from streamhebb.verify.settings import schedule
 
-_ACTIVATIONS: Mapping[str, Callable[[float], Layer]] = {
-    "triangle": Triangle,
-    "relu": lambda _: ReLU(),
-    "repu": RePU,
-    "softmax": Softmax,
-    "exp": Exp,
-    "tanh": Tanh,
-    "sigmoid": lambda _: Sigmoid(),  # the published slope is 10, whatever is asked for
-    "hard": lambda _: Winner(),
-}
 _NORMS: Mapping[str, Callable[[], Layer]] = {"maxnorm": MaxNorm, "normnorm": L2Norm}
-_PARAMETER = re.compile(r"([a-z]+)(?:_(\d+(?:\.\d+)?))?$")
 
 
 def activation(text: str) -> Layer | None:
@@ -53,10 +31,12 @@ def activation(text: str) -> Layer | None:
         >>> activation("triangle_0.7")
         Triangle(power=0.7)
     """
-    found = _PARAMETER.match(text)
-    if found is None or found[1] not in _ACTIVATIONS:
+    try:
+        entry = words.activation(text)
+    except ConfigError:
         return None
-    return _ACTIVATIONS[found[1]](float(found[2] or 1))
+    built: Layer = getattr(layers, entry.pop("type"))(**entry)
+    return built
 
 
 def output_limit(layer: Layer | None) -> float:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from streamhebb.errors import SourceError
+from streamhebb.errors import ConfigError, SourceError
 from streamhebb.evaluate.phase import Phase, PhaseEpoch
 from streamhebb.evaluate.phases import MODES, plan_phases, train_phases
 from streamhebb.layers import BatchNorm, Flatten, Layer, PlasticLayer
 from streamhebb.net import StreamNet
+from streamhebb.presets.language import KEYS, RULES, TAUGHT, read_layer
 from streamhebb.readouts import Readout, SoftHebbReadout, SoftmaxReadout
 from streamhebb.scaling import LayerMax
 from streamhebb.values import Shape
@@ -22,14 +22,13 @@ from streamhebb.verify import blocks
 from streamhebb.verify.cases import Array, Case
 from streamhebb.verify.compare import LIMIT, Comparison, plain, relative
 from streamhebb.verify.functions import output_limit
-from streamhebb.verify.settings import TAUGHT, Settings
+from streamhebb.verify.settings import OTHER_NAMES, Settings
 
-_KEY = re.compile(r"(lr|ls|lp|lb|[a-z])(.+)$")
-_NAMES = {"lp": "power", "b": "bias", "a": "delta", "v": "adaptive", "e": "tri"}
-_BINARY = ("bias", "adaptive", "tri")
 _OWN_LOG = ("epoch", "train_acc", "test_acc", "convergence", "R1")
 _TAUGHT_LOG = ("epoch", "train_loss", "train_acc", "test_loss", "test_acc")
-_IGNORED = ("c", "k", "r", "m", "ls")  # shown by the weights, used up by them, or inert
+# The others are shown by the weights, used up by them, or inert.
+_IGNORED = ("n_out", "kernel_size", "radius", "prune", "lr_taught")
+_READ = tuple(key.name for key in KEYS if key.name not in _IGNORED)
 
 
 def is_modes(case: Case) -> bool:
@@ -44,6 +43,8 @@ def missing(case: Case) -> str:
         rule = str(block.get("preset")).partition("-")[0]
         if rule in ("BP", TAUGHT):
             return f"block {number} is {rule}; only the last block may learn from labels here"
+        if rule not in RULES:
+            return f"block {number}: rule {rule} does not exist"
         meta = _meta(block, case)
         settings = Settings.of(meta["values"], case[f"b{number}_w0"].ndim)
         if reason := blocks.missing_part(meta, settings):
@@ -251,20 +252,13 @@ def read_preset(preset: str) -> dict[str, Any]:
         >>> read_preset("soft-c20-t12-lp0.5-v1")
         {'softness': 'soft', 't': 12.0, 'power': 0.5, 'adaptive': True}
     """
-    rule, *keys = preset.split("-")
-    values: dict[str, Any] = {"softness": rule}
-    for text in keys:
-        found = _KEY.match(text)
-        try:
-            number = float(found[2]) if found else math.nan
-        except ValueError:
-            number = math.nan
-        if found is None or not math.isfinite(number):
-            raise SourceError(f"preset {preset!r} holds {text!r}; a key and a number are needed")
-        if found[1] not in _IGNORED:
-            name = _NAMES.get(found[1], found[1])
-            values[name] = bool(number) if name in _BINARY else number
-    return values
+    try:
+        code = read_layer(preset)
+    except ConfigError as error:
+        raise SourceError(f"preset {preset!r}: {str(error).splitlines()[0]}") from error
+    values = {name: getattr(code, name) for name in _READ}
+    given = {OTHER_NAMES.get(n, n): value for n, value in values.items() if value is not None}
+    return {"softness": code.rule} | given
 
 
 def _meta(block: Mapping[str, Any], case: Case) -> dict[str, Any]:

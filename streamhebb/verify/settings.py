@@ -22,15 +22,13 @@ from streamhebb.competition import (
 from streamhebb.errors import SourceError
 from streamhebb.layers import Conv2d, Dense
 from streamhebb.layers.plastic import PlasticLayer
+from streamhebb.presets.language import CONV, DENSE, TAUGHT
 from streamhebb.rates import ConstantRate, ExponentialDecay, LinearDecay, NormRate, Rate
 from streamhebb.rules import SoftHebb
 from streamhebb.scaling import LayerMax
 
 # What a published layer does when a setting is not given.
 _COMMON: dict[str, Any] = {
-    "adaptive": True,
-    "bias": False,
-    "lb": 2,
     "fn": "exp",
     "mode": 0,
     "rank": 3,
@@ -45,16 +43,29 @@ _COMMON: dict[str, Any] = {
     "g": 1,
     "pad": "reflect",
 }
-_DENSE: dict[str, Any] = {"softness": "soft", "lr": 0.05, "power": 0.2, "t": 10.0, "delta": 0.1}
-_DENSE |= {"speed": 0.4, "div": 100.0}
-_CONV: dict[str, Any] = {
-    "lr": 0.009,
-    "power": 0.75,
-    "t": 96.0,
-    "delta": 2.0,
-    "speed": 7.0,
-    "div": 96.0,
+# What the mini-language of layers knows by another name.
+OTHER_NAMES = {
+    "n_out": "c",
+    "kernel_size": "k",
+    "padding": "p",
+    "stride": "s",
+    "dilation": "d",
+    "groups": "g",
+    "norm_p": "lb",
+    "by_radius": "adaptive",
+    "pre_triangle": "tri",
 }
+
+
+def _defaults(filled: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """What the mini-language fills in, by the names used here."""
+    kept = {OTHER_NAMES.get(name, name): value for name, value in filled.items()}
+    return {name: value for name, value in kept.items() if name not in _UNUSED} | more
+
+
+_UNUSED = ("lr_taught", "prune", "radius")
+_DENSE = _defaults(DENSE, softness="soft", speed=0.4, div=100.0)
+_CONV = _defaults(CONV, speed=7.0, div=96.0)
 _DEMO: dict[str, Any] = {"softness": "softkrotov", "power": 0.5}
 
 # The long names of the published layer settings, in terms of the short ones above.
@@ -78,8 +89,6 @@ _LONG = {
 
 _SOFT = ("soft", "softkrotov")
 _HARD = ("hard", "hardkrotov")
-TAUGHT = "supervisedsoftkrotov"
-"""The rule whose neurons are clamped to the label."""
 _SHARES = ("relu", "repu", "sigmoid", "tanh")
 _NO_NUMBER = ("softness", "adaptive", "bias", "fn", "decay", "ratio", "nb_train", "tri", "pad")
 _WHOLE = ("mode", "rank", "s", "p", "d", "g")

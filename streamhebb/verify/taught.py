@@ -6,12 +6,13 @@ import numpy as np
 import torch
 
 from streamhebb.errors import SourceError
+from streamhebb.presets.language import TAUGHT
 from streamhebb.readouts import SoftHebbReadout
 from streamhebb.scaling import LayerMax
 from streamhebb.verify.cases import Array, Case
 from streamhebb.verify.compare import Comparison, plain, rate_slack
 from streamhebb.verify.layers import STEPS, check_converged
-from streamhebb.verify.settings import TAUGHT, Settings
+from streamhebb.verify.settings import Settings
 
 _NEEDED = ("x", "labels", "w0", "u", "y", "dw_raw", "dw", "lr0", "w1", "w20", "norms", "lr20")
 

@@ -25,11 +25,14 @@ def data() -> Path:
 
 @pytest.fixture
 def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without any data: an empty data folder, an empty cache."""
+    """A machine without any data: an empty data folder, an empty cache, no published checksums."""
     folder = tmp_path / "data"
     folder.mkdir()
     monkeypatch.setenv("STREAMHEBB_DATA", str(folder))
     monkeypatch.setattr("streamhebb.sources._find.cache_folder", lambda: tmp_path / "cache")
+    # Files that tests make are small; test_checksums.py has the real sums.
+    monkeypatch.setattr("streamhebb.sources._checksums.KNOWN", {})
+    monkeypatch.setattr("streamhebb.sources._checksums.SHEETS", {})
     return folder
 
 

@@ -199,6 +199,9 @@ def test_the_real_sheets(data):
     assert hashlib.sha256(rows).hexdigest() == (
         "1249626010949d8f448e0faf792debbc3da0c50ed31bfff3678c99c37fbc7e48"
     )
+    assert len(test.inexact) == 20
+    ships = [test.class_names[test.y[row]] for row in test.inexact]
+    assert ships.count("ship") > 15
     assert len(cifar10("test", download=False, exact=True)) == 9_980
 
 
@@ -213,6 +216,7 @@ def sheets(no_data):
         one.save(folder / f"test-{n:02d}.webp", lossless=True)
     one.save(folder / "train-00.webp", lossless=True)
     np.save(folder / "labels.npy", np.arange(60_000).astype(np.uint8) % 10)
+    np.save(folder / "not_lossless.npy", np.array([3, 50_001, 59_999], np.int32))
     return folder
 
 
@@ -288,11 +292,20 @@ def test_damaged_labels_of_sheets(sheets, how):
         cifar10("test")
 
 
-def test_exact_needs_the_list_and_checks_it(sheets):
-    with pytest.raises(SourceError, match=r"not_lossless\.npy.*missing"):
-        cifar10("test", exact=True)
-    np.save(sheets / "not_lossless.npy", np.array([3, 50_001, 59_999], np.int32))
-    assert len(cifar10("test", exact=True)) == 9_998
+def test_what_is_not_exact_is_named_or_left_out(sheets):
+    source = cifar10("test")
+    assert source.inexact == (1, 9_999), "rows of the test set, not of the sheets"
+    exact = cifar10("test", exact=True)
+    assert (len(exact), exact.inexact) == (9_998, ())
+    assert exact.y[:3] == [0, 2, 3], "labels do not follow their pictures"
+    np.save(sheets / "not_lossless.npy", np.array([3], np.int32))
+    assert cifar10("test").inexact == ()
+
+
+def test_the_list_of_what_is_not_exact_is_needed_and_checked(sheets):
+    (sheets / "not_lossless.npy").unlink()
+    with pytest.raises(SourceError, match=r"not_lossless\.npy is missing"):
+        cifar10("test")
     np.save(sheets / "not_lossless.npy", np.array([-1], np.int32))
     with pytest.raises(SourceError, match="outside"):
         cifar10("test", exact=True)

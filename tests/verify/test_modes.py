@@ -176,7 +176,7 @@ def test_not_supported(case, tmp_path, path, value, said):
     [
         (("net",), [], "meta has no net"),
         (("net", "b0"), 3, "by their presets"),
-        (("net", "b0", "preset"), "softkrotov-c4-kx", "'kx'"),
+        (("net", "b0", "preset"), "softkrotov-c4-kx", "k needs a whole number"),
         (("phases",), [], "no table"),
         (("phases", "t0", "blocks"), [1], "meta's phases train [[1], [1]]"),
         (("dataset",), None, "batch_size=None"),
