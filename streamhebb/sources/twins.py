@@ -36,7 +36,7 @@ class _Kind(NamedTuple):
     unlabelled: tuple[str, ...] = ()
 
 
-_DIGITS = {"train": 2000, "test": 500}
+_DIGITS = {"train": 1000, "test": 200}
 _PHOTOS = {"train": 200, "val": 100}
 _KINDS = {
     "mnist": _Kind((1, 28, 28), 10, _DIGITS),
@@ -80,7 +80,7 @@ def twin(
     Args:
         name: of the data set, with or without ``-twin``.
         split: as the data set has them.
-        rows: how many samples; ``None`` is a few hundred.
+        rows: how many samples; ``None`` is 100 to 1,000.
         size: side of a picture, where the data set lets one choose.
         seed: of the order; ``None`` keeps the stored order, in which classes are mixed.
         epochs: passes over the split.

@@ -225,6 +225,26 @@ def test_what_cannot_be_a_preset(values, said):
         Preset(**({"name": "x", "blocks": BLOCKS, "supervised": "MNIST_10"} | values))
 
 
+@pytest.mark.parametrize("hidden", ["learns", "random", "normed"])
+def test_what_changes_in_hidden_blocks(hidden):
+    preset = small("3SoftHebbCnnCIFAR")
+    tiny = presets.data_settings("CIFAR10_1").but(shape=(3, 16, 16))
+    net, blocks, plan = preset.build(unsupervised=tiny, supervised=tiny, hidden=hidden, seed=1)
+    before = [layer.weight.clone() for layer in net.layers if isinstance(layer, sh.Conv2d)]
+    chance = torch.Generator().manual_seed(0)
+    pair = torch.rand(30, 3, 16, 16, generator=chance) + 1, [0, 1, 2] * 10
+    for stage in plan:
+        train_phases(net, stage.phase, pair, blocks=blocks)
+    after = [layer.weight for layer in net.layers if isinstance(layer, sh.Conv2d)]
+    norms = [layer for layer in net.layers if isinstance(layer, sh.BatchNorm)]
+    for old, new in zip(before, after, strict=True):
+        assert torch.equal(old, new) == (hidden != "learns")
+    for norm in norms:
+        moved = bool(norm.mean.any()) and not torch.equal(norm.var, torch.ones_like(norm.var))
+        assert moved == (hidden != "random"), "published: mean 0 and variance 1 for good"
+    assert bool(net.readout.weight.any())
+
+
 # ---- against what the published implementation computed ---------------------------------------
 
 LIMIT, LOOSE = 2e-5, 1e-4  # powers below 1 amplify round-off near 0

@@ -74,7 +74,7 @@ def test_splits_share_their_classes_and_no_sample():
 
 def test_classes_are_even_and_mixed():
     source = twin("cifar10")
-    assert set(np.bincount(source.y)) == {200}
+    assert set(np.bincount(source.y)) == {100}
     assert len(set(source.y[:10])) > 4
 
 
