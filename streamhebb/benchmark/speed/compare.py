@@ -272,6 +272,7 @@ def draw(found: Sequence[Speed], path: Path) -> Path:
     axes.set_xticks(range(len(groups)), names)
     axes.set_ylabel("times as fast")
     tidy(axes)
-    axes.legend(frameon=False, fontsize=8)
+    axes.set_ylim(top=1.3 * max(row.highest for row in learning))  # room for the names
+    axes.legend(frameon=False, fontsize=8, loc="upper left", ncols=3)
     path.parent.mkdir(parents=True, exist_ok=True)
     return save(figure, path)
