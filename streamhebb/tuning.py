@@ -104,8 +104,7 @@ def choose(
             layer.method = layer.synapse.methods[0]  # allowed with any
             layer.precision = precision
         if isinstance(layer, WiredLayer):
-            tried = backends or (layer.backend,)
-            if len(ways(layer, tried)) > 1:
-                took = measure(layer, x, tried, learning)
-                layer.method, layer.backend = min(took, key=took.__getitem__)
+            possible = ways(layer, tried := backends or (layer.backend,))
+            took = measure(layer, x, tried, learning) if len(possible) > 1 else {}
+            layer.method, layer.backend = min(possible, key=took.get)  # type: ignore[arg-type]
         x = layer.observe(x)[0] if learning and layer.learns else layer.respond(x)

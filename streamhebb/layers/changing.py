@@ -27,7 +27,7 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
     Returns:
         The next state of the layer's scaling.
     """
-    kept = states.read(layer, "scaling", layer.kept["scaling"])
+    kept = states.read(layer, "scaling", layer._kept["scaling"])
     whole = layer.eligibility is not None or layer.trained is not None
     if whole or not kernels.in_cache(update, layer.weight, layer.wiring):
         return _whole(layer, update, step, kept)
@@ -36,7 +36,7 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
     steps = torch.as_tensor(step, dtype=layer.weight.dtype).expand(len(layer.weight), 1)
     if layer.scaling.local:
         by_rows = _ByRows(layer, steps, kept)
-        rows = kernels.change(update, layer.weight, by_rows, layer.spare, layer.coarse)
+        rows = kernels.change(update, layer.weight, by_rows, layer._spare, layer.coarse)
         state = by_rows.state()
     else:
         foresee = getattr(layer.scaling, "foresee", None)
@@ -47,7 +47,7 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
             layer.unforeseen += 1
             return _whole(layer, update, step, kept)
         steps = steps / divisor
-        rows = kernels.change(update, layer.weight, steps, layer.spare, layer.coarse)
+        rows = kernels.change(update, layer.weight, steps, layer._spare, layer.coarse)
         state = kept
     if layer.constraint is not None:
         layer.constraint(layer.weight)
@@ -57,7 +57,7 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
 
 
 def _whole(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float, kept: State) -> State:
-    with layer.spare.lent(tuple(layer.weight.shape), layer.weight) as scratch:
+    with layer._spare.lent(tuple(layer.weight.shape), layer.weight) as scratch:
         delta = kernels.accumulate(update, layer.weight, scratch, layer.wiring, layer.coarse)
         if layer.eligibility is not None:
             delta = layer.eligibility_trace.mul_(layer.eligibility.decay).add_(delta)

@@ -162,7 +162,7 @@ class PlasticLayer(WiredLayer):
         self.register_buffer("lateral_weight", None if lateral is None else lateral.init(n_out))
         trace = None if eligibility is None else torch.zeros_like(self.weight)
         self.register_buffer("eligibility_trace", trace)
-        self.kept = {
+        self._kept = {
             "rule": states.register(self, "rule", self.rule.init(n_in, n_out)),
             "scaling": states.register(self, "scaling", self.scaling.init(n_out)),
         }
@@ -175,7 +175,7 @@ class PlasticLayer(WiredLayer):
             for part, rest in self._rest.items():
                 states.register_carried(self, part, rest)
             self.register_load_state_dict_pre_hook(states.fit_rows)  # type: ignore[no-untyped-call]
-        self.spare = kernels.Spare()
+        self._spare = kernels.Spare()
         self._known: tuple[Tensor, int, kernels.Rows] | None = None
         self.reset()
 
@@ -310,7 +310,7 @@ class PlasticLayer(WiredLayer):
         Returns:
             The update, and the next kept and carried state of the rule.
         """
-        kept = states.read(self, "rule", self.kept["rule"])
+        kept = states.read(self, "rule", self._kept["rule"])
         whole = Activity(seen.pre, post, seen.drive, self.weight, seen.voltage, modulator)
         rest = self._rest["trace"]
         if not rest:
