@@ -95,6 +95,7 @@ import itertools, os, signal, sys, threading, time
 from streamhebb.schedule import Threads
 from tests.stream_toys import Toy, sample, toy_net
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 net = toy_net(Toy("a", learn=lambda n: time.sleep(1e-4)), Toy("b"), scheduler=Threads(2))
 run = net.run((sample(n) for n in itertools.count()), {wishes})
 for result in run:
