@@ -70,8 +70,11 @@ def _versions() -> Iterator[str]:
 
 
 def _devices() -> Iterator[str]:
-    yield _line("processor", f"{_processor()}, {_cores()} cores for this process")
     import torch
+
+    from streamhebb.machine import cores, processor
+
+    yield _line("processor", f"{processor()}, {cores()} cores for this process")
 
     threads = torch.get_num_threads()
     yield _line("torch threads", f"{threads}; a run uses 1 unless --threads says otherwise")
@@ -84,22 +87,6 @@ def _devices() -> Iterator[str]:
         for number in range(torch.cuda.device_count()):
             memory = torch.cuda.get_device_properties(number).total_memory / 2**30
             yield _line(f"cuda:{number}", f"{torch.cuda.get_device_name(number)}, {memory:.0f} GiB")
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine() or "unknown"
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _data() -> Iterator[str]:

@@ -14,11 +14,15 @@ from streamhebb.benchmark.record import Out as _Out
 from streamhebb.benchmark.record import finish as _finish
 from streamhebb.benchmark.schedule.commands import app as schedule
 from streamhebb.benchmark.speed.command import speed
+from streamhebb.benchmark.suite import list_experiments, report, run
 
 app = typer.Typer(
     help="Measure: one command for each figure in the documentation.", no_args_is_help=True
 )
 app.add_typer(schedule, name="schedule")
+app.command("list")(list_experiments)
+app.command()(run)
+app.command()(report)
 app.command()(speed)
 app.command()(cifar10)
 app.command()(probe)

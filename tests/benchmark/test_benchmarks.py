@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from streamhebb.benchmark import forward, memory, mnist, readouts, rules, scaling, sides, step
 from streamhebb.benchmark.commands import app
-from streamhebb.benchmark.record import machine
 from streamhebb.errors import ConfigError
 from streamhebb.layers import Dense
+from streamhebb.machine import machine
 from streamhebb.scaling import NoScaling
 
 

@@ -1,0 +1,89 @@
+"""``streamhebb bench list``, ``run`` and ``report``: the published experiments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamhebb.benchmark.record import show, whole_numbers
+from streamhebb.errors import ConfigError
+
+Root = Annotated[Path, typer.Option("--runs", help="Folders of trials lie in it.")]
+_ROOT = Path("runs/bench")
+
+
+def list_experiments() -> None:
+    """List the published experiments, and ours."""
+    from streamhebb.suite import experiments
+
+    table = [["name", "trials", "what", "one seed on 2 cores"]]
+    for each in experiments().values():
+        table.append([each.name, str(len(each.trials())), each.title, each.cost])
+    show(table)
+
+
+def run(
+    name: Annotated[str, typer.Argument(help="As `streamhebb bench list` has it.")],
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds, e.g. 0,1,2", show_default="as published")
+    ] = None,
+    rows: Annotated[
+        str | None, typer.Option(help="Only rows with one of these words, between commas.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Only these columns, or every N-th: /N")
+    ] = None,
+    runs: Root = _ROOT,
+    threads: Annotated[int, typer.Option(help="Layers learn in so many at once.")] = 1,
+    kernels: Annotated[
+        str | None, typer.Option(help="torch or numba.", show_default="as the environment says")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, or cuda.")] = "cpu",
+    samples: Annotated[int | None, typer.Option(help="Learn from no more than these.")] = None,
+    tested: Annotated[int | None, typer.Option(help="Test on no more than these.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of phases with labels.")] = None,
+    twin: Annotated[
+        bool, typer.Option("--twin", help="Synthetic data sets, that need no files.")
+    ] = False,
+) -> None:
+    """Run an experiment, or go on with it: what is finished is not run again.
+
+    Several processes may run at once over one folder; each trial is run by one of them.
+    """
+    from streamhebb.suite import Setup, find, run_trials
+
+    experiment = find(name)
+    chosen = (
+        experiment.seeds
+        if seeds is None
+        else whole_numbers("bench run", "seeds", seeds, at_least=0)
+    )
+    experiment = experiment.only(rows, columns)
+    changes = {"samples": samples, "tested": tested, "epochs": epochs, "twin": twin or None}
+    reduction = {key: value for key, value in changes.items() if value is not None}
+    trials = experiment.but(**reduction).trials()
+    setup = Setup.of(threads=threads, kernels=kernels, device=device)
+    typer.echo(f"{experiment.title}: {len(trials)} trials, seeds {', '.join(map(str, chosen))}")
+    run_trials(trials, chosen, runs, setup, typer.echo)
+    typer.echo(f"streamhebb bench report {name} --runs {runs}")
+
+
+def report(
+    names: Annotated[list[str] | None, typer.Argument(help="Experiments; none are all.")] = None,
+    runs: Root = _ROOT,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the report.", show_default="RUNS/report")
+    ] = None,
+) -> None:
+    """Write what was found, beside what was published, as Markdown and pictures."""
+    from streamhebb.suite import find
+    from streamhebb.suite import report as write
+
+    if not runs.is_dir():
+        raise ConfigError(f"there is no folder {runs}; run an experiment first, or name it: --runs")
+    chosen = [find(name).name for name in names or ()]
+    path = write(runs, runs / "report" if out is None else out, chosen)
+    typer.echo(path.read_text("utf-8"))
+    typer.echo(f"written to {path}")

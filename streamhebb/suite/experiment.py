@@ -1,0 +1,120 @@
+"""An experiment: a figure or a table of a paper, cell by cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from streamhebb.errors import ConfigError
+from streamhebb.suite.trial import Trial
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a figure or a table, over several seeds.
+
+    Args:
+        row: the line of the table, or the series of the figure.
+        column: the column, or the place on the axis below.
+        trial: what is run; its seed is replaced.
+        published: the published number, in the unit of the measure.
+        measure: which part of a result it is.
+    """
+
+    row: str
+    column: str | float
+    trial: Trial
+    published: float | None = None
+    measure: str = "test_accuracy"
+
+    def but(self, **changes: Any) -> Cell:
+        """The same of a changed trial."""
+        return replace(self, trial=self.trial.but(**changes))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is run, and how it is shown.
+
+    Args:
+        name: for the command line.
+        title: one line.
+        about: what it asks, and what to look at; Markdown.
+        cells: all numbers.
+        axis: what columns are.
+        show: ``"lines"`` over the axis below, ``"log"`` the same with a logarithmic one, or
+            ``"table"``, no picture.
+        seeds: as many as were published.
+        cost: about how long one seed of all cells takes on 2 cores.
+        source: of the published figures.
+    """
+
+    name: str
+    title: str
+    about: str
+    cells: tuple[Cell, ...]
+    axis: str = "layers"
+    show: Literal["lines", "log", "table"] = "lines"
+    seeds: tuple[int, ...] = (0, 1, 2)
+    cost: str = ""
+    source: str = ""
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Rows in their order."""
+        return tuple(dict.fromkeys(cell.row for cell in self.cells))
+
+    @property
+    def columns(self) -> tuple[str | float, ...]:
+        """Columns in their order."""
+        return tuple(dict.fromkeys(cell.column for cell in self.cells))
+
+    def but(self, **changes: Any) -> Experiment:
+        """The same of changed trials, reduced ones for example."""
+        return replace(self, cells=tuple(cell.but(**changes) for cell in self.cells))
+
+    def only(self, rows: str | None = None, columns: str | None = None) -> Experiment:
+        """Keep some of the cells.
+
+        Args:
+            rows: words between commas: rows that hold one of them.
+            columns: names or numbers between commas; ``"/10"`` keeps every tenth.
+
+        Raises:
+            ConfigError: if nothing is left; says what there is.
+
+        Example:
+            >>> from streamhebb.suite import find
+            >>> [cell.column for cell in find("figure-1").only(columns="1,3").cells]
+            [1, 3]
+        """
+        kept = self.cells
+        if rows is not None:
+            words = [word.strip().lower() for word in rows.split(",")]
+            kept = tuple(c for c in kept if any(word in c.row.lower() for word in words))
+        if columns is not None:
+            chosen = _columns(self.columns, columns)
+            kept = tuple(c for c in kept if c.column in chosen)
+        if not kept:
+            raise ConfigError(
+                f"{self.name} has no cells in rows {rows!r} and columns {columns!r}; rows are "
+                f"{', '.join(self.rows)}; columns {', '.join(map(str, self.columns))}"
+            )
+        return replace(self, cells=kept)
+
+    def trials(self) -> tuple[Trial, ...]:
+        """Every trial once, in the order of the cells; seeds are still to be given."""
+        return tuple({cell.trial.key: cell.trial for cell in self.cells}.values())
+
+
+def _columns(known: tuple[str | float, ...], text: str) -> set[str | float]:
+    if text.startswith("/"):
+        if not text[1:].isdigit() or not int(text[1:]):
+            raise ConfigError(f"columns={text!r} is not allowed; every tenth is /10")
+        return set(known[:: int(text[1:])])
+    wanted = [word.strip().lower() for word in text.split(",")]
+    return {column for column in known if _name(column).lower() in wanted}
+
+
+def _name(column: str | float) -> str:
+    return column if isinstance(column, str) else f"{column:g}"

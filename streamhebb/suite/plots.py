@@ -1,0 +1,69 @@
+"""An experiment as a picture: what was found, and what was published, over the axis below."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from streamhebb.pictures.style import MUTED, new_figure, save, tidy
+from streamhebb.suite.experiment import Experiment
+
+if TYPE_CHECKING:
+    from streamhebb.suite.report import Found
+
+COLOURS = ("#1f6fb2", "#d9730d", "#2e8b57", "#8e5bb5", "#b23a48", "#5b6770")
+
+
+def plot(
+    experiment: Experiment, found: Mapping[str, Found], out: Path, note: str = ""
+) -> Path | None:
+    """Draw what was run, with standard deviations; hollow, what was published.
+
+    Returns:
+        Path of the picture, or ``None`` if there is nothing to draw.
+    """
+    points: dict[str, list[tuple[float, list[float]]]] = {}
+    published: dict[str, list[tuple[float, float]]] = {}
+    for cell in experiment.cells:
+        if isinstance(cell.column, str) or experiment.show == "table":
+            return None
+        if cell.trial.key in found:
+            values = found[cell.trial.key].values(cell.measure)
+            if values:
+                points.setdefault(cell.row, []).append((cell.column, values))
+        if cell.published is not None and not note:
+            published.setdefault(cell.row, []).append((cell.column, cell.published))
+    if not points:
+        return None
+    words = "Mean over seeds, bars: standard deviation. Hollow: as published."
+    figure = new_figure(7.2, 4.4, experiment.title, f"{words} Reduced: {note}." if note else words)
+    axes = figure.add_subplot()
+    for row, colour in zip(experiment.rows, COLOURS * 3, strict=False):
+        line = sorted(points.get(row, []))
+        if not line:
+            continue
+        x = [column for column, _ in line]
+        means = [statistics.mean(values) for _, values in line]
+        spread = [statistics.stdev(v) if len(v) > 1 else 0.0 for _, v in line]
+        look: dict[str, Any] = {"color": colour, "marker": "o"}
+        axes.errorbar(x, means, spread, ms=4, lw=1.4, capsize=2, label=row, **look)
+        if row in published:
+            known = np.array(sorted(published[row]))
+            axes.plot(*known.T, mfc="white", ms=6, lw=0.8, ls=(0, (4, 3)), **look)
+    if experiment.show == "log":
+        axes.set_xscale("log")
+    else:
+        axes.set_xticks([c for c in experiment.columns if not isinstance(c, str)])
+    axes.set_xlabel(experiment.axis)
+    axes.set_ylabel("test accuracy, %")
+    tidy(axes)
+    axes.legend(frameon=False, fontsize=8, labelcolor=MUTED)
+    words = re.sub(r"[^a-z0-9]+", "-", f"{experiment.name} {note}".strip())
+    path = out / f"{words}.png"
+    save(figure, path)
+    return path

@@ -1,0 +1,117 @@
+"""Run trials: each in its folder, by one process at a time, once."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from filelock import Timeout
+
+from streamhebb.errors import ConfigError
+from streamhebb.machine import machine
+from streamhebb.suite.folder import TrialFolder
+from streamhebb.suite.trial import Result, Setup, Trial, Work
+
+Tell = Callable[[str], object]
+
+
+def folder_of(trial: Trial, root: Path) -> TrialFolder:
+    """The folder of a trial below a root."""
+    return TrialFolder(root / trial.key / f"seed-{trial.seed}")
+
+
+def run_trial(
+    trial: Trial, root: Path, setup: Setup | None = None, tell: Tell | None = None
+) -> Result | None:
+    """Run a trial, or go on with one that was killed; one that is finished is read.
+
+    Args:
+        trial: what to run.
+        root: folders of trials lie in it.
+        setup: with what; a trial that goes on must have the one it began with.
+        tell: is told how it goes, line by line.
+
+    Returns:
+        What ``result.json`` holds, or ``None`` if another process is at it.
+
+    Raises:
+        ConfigError: if it was begun with another setup.
+    """
+    tell = tell or (lambda line: None)
+    setup = setup or Setup()
+    folder = folder_of(trial, root)
+    lock = folder.lock()
+    try:
+        lock.acquire()
+    except Timeout:
+        tell(f"{trial.key}, seed {trial.seed}: another process is at it")
+        return None
+    try:
+        if folder.finished:
+            return dict(folder.read("result.json"))
+        settings = {
+            "trial": trial.model_dump(mode="json"),
+            "setup": setup.model_dump(mode="json"),
+        }
+        if (folder.path / "settings.json").is_file():
+            _compare(folder, settings)
+        folder.write("settings.json", settings)
+        start = time.perf_counter()
+        with setup.ready() as scheduler:
+            found = trial.run(Work(folder, setup, scheduler, tell))
+            result: Result = settings | {
+                "result": found,
+                "wall_seconds": round(time.perf_counter() - start, 1),
+                "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+                "machine": machine(),
+            }
+        folder.write("result.json", result)
+        folder.clear_progress()
+        return result
+    finally:
+        lock.release()
+
+
+def run_trials(
+    trials: Iterable[Trial],
+    seeds: Iterable[int],
+    root: Path,
+    setup: Setup | None = None,
+    tell: Tell | None = None,
+) -> list[Result]:
+    """Run trials from several seeds, seed by seed: a killed run leaves whole tables of fewer seeds.
+
+    Args:
+        trials: what to run.
+        seeds: each trial runs from each.
+        root: folders of trials lie in it. Several processes may work below one root.
+        setup: with what.
+        tell: is told how it goes, line by line.
+    """
+    tell = tell or (lambda line: None)
+    chosen, found = tuple(trials), []
+    for seed in seeds:
+        for trial in chosen:
+            one = trial.but(seed=seed)
+            fresh = not folder_of(one, root).finished
+            if fresh:
+                tell(f"{one.label()}, seed {seed}")
+            result = run_trial(one, root, setup, lambda line: tell(f"  {line}"))
+            if result is not None:
+                found.append(result)
+                accuracy = result["result"].get("test_accuracy")
+                if fresh and accuracy is not None:
+                    tell(f"  test {100 * accuracy:.2f} %, {result['wall_seconds']:.0f} s")
+    return found
+
+
+def _compare(folder: TrialFolder, settings: Result) -> None:
+    """Refuse to go on with another setup: the bits would differ."""
+    before = folder.read("settings.json")
+    if before != settings and any(folder.path.glob("progress-*.safetensors")):
+        raise ConfigError(
+            f"{folder.path} was begun with {before.get('setup')}, not {settings['setup']}: go on "
+            f"with that, or remove the folder"
+        )

@@ -1,0 +1,159 @@
+"""One trial: what is run, said in full, and what it is given to work with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from streamhebb import kernels
+from streamhebb.errors import ConfigError
+from streamhebb.schedule import Scheduler, Threads
+from streamhebb.suite.folder import TrialFolder
+
+REDUCTION = ("twin", "samples", "tested", "epochs")
+"""The settings of a trial that make it smaller than published."""
+
+Result = dict[str, Any]
+"""What a trial found, as plain data; accuracies are shares between 0 and 1."""
+
+
+class Setup(BaseModel):
+    """With what trials run: it changes their time, and their results by rounding only.
+
+    Args:
+        threads: layers learn in so many threads at the same time.
+        kernels: ``"torch"``, ``"numba"`` or ``"triton"``; ``None`` is as the environment says.
+        device: of nets and data, as torch names it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    threads: int = Field(default=1, ge=1)
+    kernels: str | None = None
+    device: str = "cpu"
+
+    @classmethod
+    def of(cls, **settings: Any) -> Self:
+        """Make one of what a person typed.
+
+        Raises:
+            ConfigError: naming each that is wrong.
+        """
+        found: Self = parse(cls, settings)
+        return found
+
+    @contextmanager
+    def ready(self) -> Iterator[Scheduler | None]:
+        """Give a scheduler, or ``None`` for one thread, with the kernels chosen for the while.
+
+        torch takes one thread in either case, so that the same seed gives the same bits: layers and
+        mini-batches share the threads, not operators.
+        """
+        before = torch.get_num_threads()
+        with ExitStack() as stack:
+            stack.callback(torch.set_num_threads, before)
+            torch.set_num_threads(1)
+            if self.kernels is not None:
+                stack.enter_context(kernels.use(self.kernels))
+            yield stack.enter_context(closing(Threads(self.threads))) if self.threads > 1 else None
+
+
+@dataclass
+class Work:
+    """What a trial is given to work with.
+
+    Args:
+        folder: its own; measures and progress go there.
+        setup: with what it runs.
+        scheduler: for phases without labels; ``None`` is one thread.
+        tell: is told how it goes, line by line.
+    """
+
+    folder: TrialFolder
+    setup: Setup = field(default_factory=Setup)
+    scheduler: Scheduler | None = None
+    tell: Callable[[str], object] = lambda line: None
+
+
+class Trial(BaseModel):
+    """One net, trained and measured once. Kinds of trials derive from it.
+
+    Args:
+        kind: which one, for files.
+        seed: draws what chance decides.
+        twin: takes the synthetic twin of the data set.
+        samples: learns from no more than these; ``None`` is all.
+        tested: is tested on no more than these.
+        epochs: of phases with labels; ``None`` is as published.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+    seed: int = Field(default=0, ge=0)
+    twin: bool = False
+    samples: int | None = Field(default=None, ge=1)
+    tested: int | None = Field(default=None, ge=1)
+    epochs: int | None = Field(default=None, ge=1)
+
+    def label(self) -> str:
+        """A few words that name it in folders and on the screen."""
+        raise NotImplementedError
+
+    def run(self, work: Work) -> Result:
+        """Do it; called again after a kill, go on after the last finished epoch."""
+        raise NotImplementedError
+
+    @cached_property
+    def key(self) -> str:
+        """Name of its folder: the same for all seeds, another for other settings.
+
+        Example:
+            >>> from streamhebb.suite import OfflineTrial
+            >>> one, two = (
+            ...     OfflineTrial(net="2SoftMlpMNIST"),
+            ...     OfflineTrial(net="2SoftMlpMNIST", seed=1),
+            ... )
+            >>> one.key == two.key, one.key == one.but(samples=100).key
+            (True, False)
+        """
+        settings = self.model_dump(mode="json", exclude={"seed"}, exclude_defaults=True)
+        text = json.dumps(settings | {"kind": self.kind}, sort_keys=True)
+        slug = re.sub(r"[^a-z0-9._]+", "-", self.label().lower()).strip("-")[:60]
+        return f"{slug}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+    @property
+    def reduction(self) -> dict[str, Any]:
+        """What makes it smaller than published; empty if nothing does."""
+        return {name: value for name in REDUCTION if (value := getattr(self, name))}
+
+    def but(self, **changes: Any) -> Self:
+        """The same with some settings replaced.
+
+        Raises:
+            ConfigError: naming each that is wrong.
+        """
+        found: Self = parse(type(self), self.model_dump() | changes)
+        return found
+
+
+def parse(kind: type[BaseModel], data: dict[str, Any]) -> Any:
+    """Check settings.
+
+    Raises:
+        ConfigError: naming each that is wrong.
+    """
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        wrong = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{kind.__name__}: {'; '.join(wrong)}") from None

@@ -1,0 +1,102 @@
+"""A preset over a whole set, as one trial."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from streamhebb import presets
+from streamhebb.errors import ConfigError
+from streamhebb.evaluate import features, linear_probe, train_phases
+from streamhebb.suite import OfflineTrial, Setup, run_trial
+from streamhebb.suite.offline import changed
+
+SMALL = {"twin": True, "samples": 60, "tested": 40, "epochs": 3}
+NET = "softhebb-cifar-1conv"
+
+
+def run(tmp_path, **settings):
+    return run_trial(OfflineTrial(**SMALL | settings), tmp_path)["result"]
+
+
+def test_a_trial_is_phases_then_a_probe(tmp_path):
+    found = run(tmp_path, net=NET)
+    net, blocks, stages = presets.build(
+        NET, unsupervised=presets.data_settings("CIFAR10_1").but(samples=60)
+    )
+    data = [presets.load_data(s.data, twin=True, samples=60, tested=40) for s in stages]
+    for layer in net.layers:
+        if "winograd4" in getattr(getattr(layer, "synapse", None), "methods", ()):
+            layer.method = "winograd4"
+    train_phases(net, stages[0].phase, data[0].train, blocks=blocks)
+    made = [features(net, x) for x in (data[1].x, data[1].x_test)]
+    wanted = linear_probe(
+        None, (made[0], data[1].y), (made[1], data[1].y_test), epochs=3, schedule="full"
+    )
+    assert found["test_accuracy"] == wanted.test_accuracy
+    assert found["train_accuracy"] == wanted.train_accuracy
+
+
+def test_only_the_first_blocks_learn(tmp_path):
+    found = run(tmp_path, net="softhebb-cifar-2conv", learned=1)
+    none = run(tmp_path, net="softhebb-cifar-2conv", hidden="normed")
+    (first, second), before = found["layers"], none["layers"]
+    assert first["radius"] != before[0]["radius"]
+    assert second == before[1]
+
+
+def test_layers_that_do_not_learn_take_statistics_unless_they_are_left_random():
+    for hidden, moved in (("normed", True), ("random", False)):
+        trial = OfflineTrial(net=NET, hidden=hidden, **SMALL)
+        built = trial.build()
+        for stage in built.stages[:-1]:
+            data = trial.read(stage.data, "cpu")
+            train_phases(built.net, stage.phase, data.train, blocks=built.blocks)
+        norm = built.net.layers[0]
+        assert bool((norm.mean != 0).any()) is moved
+
+
+def test_back_propagation_learns_end_to_end(tmp_path):
+    found = run(tmp_path, net="2CnnCIFAR", mode="consecutive")
+    assert 0 <= found["test_accuracy"] <= 1
+    assert "readout" not in found["seconds"]
+
+
+def test_changes_are_those_of_the_mini_language():
+    preset = presets.find("softhebb-cifar-2conv")
+    one = changed(preset, {"1": {"radius": 3, "rule": "hard"}})
+    assert one.blocks[0] == preset.blocks[0]
+    assert (one.blocks[1].code.rule, one.blocks[1].code.radius) == ("hard", 3)
+    every = changed(preset, {"hidden": {"t": 2}})
+    assert [block.code.t for block in every.blocks[:2]] == [2, 2]
+    assert every.blocks[2] == preset.blocks[2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"7": {"t": 1}}, "no block '7'"),
+        ({"first": {"t": 1}}, "no block 'first'"),
+        ({"0": {"temperature": 1}}, "names no setting of rule, n_out"),
+        ({"0": {"t": -1}}, "t"),
+    ],
+)
+def test_a_change_that_cannot_be_made_is_refused(changes, words):
+    with pytest.raises(ConfigError, match=words):
+        OfflineTrial(net="softhebb-cifar-1conv", changes=changes).preset()
+
+
+def test_data_settings_of_another_set_and_fewer_epochs():
+    trial = OfflineTrial(net=NET, data="cifar100", settings={"epochs": 2}, samples=100)
+    first, last = trial.build().stages
+    assert (first.data.name, first.phase.epochs, first.data.samples) == ("CIFAR100_1", 2, 100)
+    assert last.data.classes == 100
+
+
+def test_threads_change_no_bit(tmp_path):
+    one = run(tmp_path / "1", net="softhebb-cifar-2conv", mode="consecutive")
+    trial = OfflineTrial(net="softhebb-cifar-2conv", mode="consecutive", **SMALL)
+    two = run_trial(trial, tmp_path / "2", Setup(threads=2))["result"]
+    assert one["layers"] == two["layers"]
+    assert one["test_accuracy"] == two["test_accuracy"]
+    assert torch.get_num_threads() >= 1

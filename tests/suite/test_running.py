@@ -1,0 +1,121 @@
+"""Trials run once, by one process, and their folders tell all."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+import pytest
+
+from streamhebb.errors import ConfigError, RunFolderError
+from streamhebb.suite import (
+    OfflineTrial,
+    Setup,
+    Trial,
+    TrialFolder,
+    read_trial,
+    run_trial,
+    run_trials,
+)
+from streamhebb.suite.running import folder_of
+
+
+class Toy(Trial):
+    kind: Literal["toy"] = "toy"
+    fails: bool = False
+
+    def label(self):
+        return "A toy/with a slash"
+
+    def run(self, work):
+        work.folder.measure({"epoch": 1})
+        work.folder.progress("a").write_bytes(b"x")
+        if self.fails:
+            raise KeyboardInterrupt
+        return {"test_accuracy": 0.5 + self.seed / 10}
+
+
+def test_a_finished_trial_is_read_not_run(tmp_path, monkeypatch):
+    one = run_trial(Toy(), tmp_path)
+    monkeypatch.setattr(Toy, "run", lambda self, work: pytest.fail("ran again"))
+    assert run_trial(Toy(), tmp_path) == json.loads(json.dumps(one))
+
+
+def test_its_folder_tells_how_to_run_it_again(tmp_path):
+    run_trial(Toy(seed=3), tmp_path, Setup(threads=2))
+    folder = folder_of(Toy(seed=3), tmp_path)
+    assert folder.path.name == "seed-3"
+    assert folder.read("settings.json")["trial"]["seed"] == 3
+    assert folder.read("settings.json")["setup"]["threads"] == 2
+    result = folder.read("result.json")
+    assert result["machine"]["cores"] >= 1
+    assert result["date"][:2] == "20"
+
+
+def test_states_stay_after_a_kill_and_go_at_the_end(tmp_path):
+    trial = Toy(fails=True)
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(trial, tmp_path)
+    folder = folder_of(trial, tmp_path)
+    assert folder.progress("a").exists()
+    assert not folder.finished
+    with pytest.raises(ConfigError, match="was begun with"):
+        run_trial(trial, tmp_path, Setup(threads=2))
+    run_trial(Toy(), tmp_path)
+    assert not folder_of(Toy(), tmp_path).progress("a").exists()
+
+
+def test_another_process_is_left_alone(tmp_path):
+    told = []
+    with folder_of(Toy(), tmp_path).lock():
+        assert run_trial(Toy(), tmp_path, tell=told.append) is None
+    assert "another process" in told[0]
+    assert run_trial(Toy(), tmp_path) is not None
+
+
+def test_all_seeds_of_a_trial_share_a_folder_and_other_settings_do_not():
+    keys = {Toy(seed=seed).key for seed in range(3)}
+    assert len(keys) == 1
+    assert "/" not in keys.pop()
+    assert Toy().key != Toy(samples=3).key
+
+
+def test_seed_by_seed(tmp_path):
+    told = []
+    found = run_trials([Toy(), Toy(samples=3)], [0, 1], tmp_path, tell=told.append)
+    assert [result["trial"]["seed"] for result in found] == [0, 0, 1, 1]
+    assert any("test 60.00 %" in line for line in told)
+    told.clear()
+    run_trials([Toy()], [0], tmp_path, tell=told.append)
+    assert not told
+
+
+def test_trials_are_read_back_as_they_were():
+    trial = OfflineTrial(net="2SoftMlpMNIST", changes={"0": {"radius": 3.5, "by_radius": False}})
+    assert read_trial(json.loads(trial.model_dump_json())) == trial
+
+
+@pytest.mark.parametrize("data", [None, [], {}, {"kind": "nothing"}, {"kind": ["offline"]}])
+def test_what_is_no_trial_is_refused(data):
+    with pytest.raises(ConfigError, match="no kind of trial"):
+        read_trial(data)
+
+
+@pytest.mark.parametrize("more", [{"seed": -1}, {"epochs": 0}, {"colour": "red"}, {"net": 3}])
+def test_settings_out_of_range_are_refused(more):
+    with pytest.raises(ConfigError, match=next(iter(more))):
+        read_trial({"kind": "offline", "net": "2SoftMlpMNIST"} | more)
+
+
+def test_a_damaged_result_says_what_to_do(tmp_path):
+    run_trial(Toy(), tmp_path)
+    folder = folder_of(Toy(), tmp_path)
+    folder.result_file.write_text("{")
+    with pytest.raises(RunFolderError, match="remove the folder"):
+        run_trial(Toy(), tmp_path)
+
+
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "x").write_text("")
+    with pytest.raises(RunFolderError, match="cannot make"):
+        TrialFolder(tmp_path / "x" / "y").measure({})
