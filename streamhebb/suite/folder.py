@@ -22,6 +22,7 @@ class TrialFolder:
     | ``settings.json`` | the trial and the setup: enough to reproduce it |
     | ``measures.jsonl`` | what was measured on the way, one line an epoch |
     | ``progress-*.safetensors`` | the state after the last finished epoch; gone at the end |
+    | ``net.safetensors`` | the trained net, as a snapshot |
     | ``result.json`` | what it found, with machine, versions and date; there when it is finished |
 
     Args:
@@ -35,6 +36,16 @@ class TrialFolder:
     def result_file(self) -> Path:
         """Where the result is."""
         return self.path / "result.json"
+
+    @property
+    def root(self) -> Path:
+        """Where the folders of all trials lie."""
+        return self.path.parent.parent
+
+    @property
+    def net(self) -> Path:
+        """The snapshot of the trained net."""
+        return self.path / "net.safetensors"
 
     @property
     def finished(self) -> bool:

@@ -14,11 +14,12 @@ from torch import Tensor
 from streamhebb import presets
 from streamhebb.errors import ConfigError
 from streamhebb.evaluate import PhaseEpoch, features, linear_probe, train_phases
-from streamhebb.evaluate.probe import EpochResult
+from streamhebb.evaluate.probe import EpochResult, ProbeResult
 from streamhebb.layers import PlasticLayer
 from streamhebb.layers.wired import WiredLayer
 from streamhebb.net import StreamNet
 from streamhebb.presets import Block, Built, DataSettings, Prepared, Preset, Stage
+from streamhebb.suite.running import folder_of, run_trial
 from streamhebb.suite.trial import Result, Trial, Work
 from streamhebb.suite.turning import first_weights, turned
 
@@ -122,6 +123,7 @@ class OfflineTrial(Trial):
                 result |= probe(net, stage, data, work, seconds)
             else:
                 result |= train(built, number, stage, data, work, seconds)
+        net.save(work.folder.net)
         return result | {
             "layers": turned(net, first),
             "kernels": net.kernels(),
@@ -264,11 +266,39 @@ def probe(
             on_epoch=show,
         ),
     )
+    give(net, found)
     result = {"train_accuracy": found.train_accuracy, "test_accuracy": found.test_accuracy}
     if data.inexact:
         scores = torch.nn.functional.linear(tested.flatten(1).float(), found.weight, found.bias)
         result["exact_test_accuracy"] = _exact(scores, data, found.classes)
     return result
+
+
+def give(net: StreamNet, found: ProbeResult) -> None:
+    """Let a net's readout be the linear layer that a probe has learned."""
+    readout: Any = net.readout
+    readout.add_classes(found.classes)
+    order = [found.classes.index(label) for label in readout.labels]
+    readout.weight.copy_(found.weight[order])
+    readout.bias.copy_(found.bias[order])
+
+
+def trained(trial: OfflineTrial, work: Work) -> Built:
+    """Train a trial that another one is about, unless it has been, and read its net.
+
+    Args:
+        trial: takes the folder that it would have by itself.
+        work: of the other trial.
+
+    Raises:
+        ConfigError: if another process is just training it.
+    """
+    folder = folder_of(trial, work.folder.root)
+    if run_trial(trial, work.folder.root, work.setup, work.tell) is None:
+        raise ConfigError(f"{folder.path} is being trained by another process: run again later")
+    built = trial.build()
+    built.net.load(folder.net)
+    return built._replace(net=built.net.to(work.setup.device))
 
 
 def _exact(scores: Tensor, data: Prepared, classes: Sequence[Any]) -> float:

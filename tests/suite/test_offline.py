@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 
 from streamhebb import presets
 from streamhebb.errors import ConfigError
 from streamhebb.evaluate import features, linear_probe, train_phases
-from streamhebb.suite import OfflineTrial, Setup, run_trial
-from streamhebb.suite.offline import changed
+from streamhebb.suite import OfflineTrial, Setup, Trial, Work, run_trial
+from streamhebb.suite.offline import changed, trained
+from streamhebb.suite.running import folder_of
 
 SMALL = {"twin": True, "samples": 60, "tested": 40, "epochs": 3}
 NET = "softhebb-cifar-1conv"
@@ -100,3 +103,30 @@ def test_threads_change_no_bit(tmp_path):
     assert one["layers"] == two["layers"]
     assert one["test_accuracy"] == two["test_accuracy"]
     assert torch.get_num_threads() >= 1
+
+
+def test_the_trained_net_can_be_had_with_its_readout(tmp_path):
+    trial = OfflineTrial(net="2SoftMlpMNIST", **SMALL)
+    found = run_trial(trial, tmp_path)["result"]
+    work = Work(folder_of(Toy(), tmp_path))
+    net = trained(trial, work).net
+    data = trial.read(trial.build().stages[-1].data, "cpu")
+    scores = net.readout.respond(features(net, data.x_test))
+    told = torch.tensor([net.labels.index(label) for label in data.y_test])
+    assert float((scores.argmax(1) == told).double().mean()) == found["test_accuracy"]
+
+
+def test_a_net_that_another_process_trains_is_not_waited_for(tmp_path):
+    trial = OfflineTrial(net="2SoftMlpMNIST", **SMALL)
+    with (
+        folder_of(trial, tmp_path).lock(),
+        pytest.raises(ConfigError, match="trained by another process"),
+    ):
+        trained(trial, Work(folder_of(Toy(), tmp_path)))
+
+
+class Toy(Trial):
+    kind: Literal["toy"] = "toy"
+
+    def label(self):
+        return "toy"
