@@ -12,6 +12,7 @@ from streamhebb.suite.kinds import read_trial
 from streamhebb.suite.offline import OfflineTrial
 from streamhebb.suite.report import report
 from streamhebb.suite.running import run_trial, run_trials
+from streamhebb.suite.stream import StreamTrial
 from streamhebb.suite.trial import Setup, Trial, Work
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Experiment",
     "OfflineTrial",
     "Setup",
+    "StreamTrial",
     "Trial",
     "TrialFolder",
     "Work",

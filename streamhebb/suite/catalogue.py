@@ -7,6 +7,7 @@ import difflib
 from streamhebb.errors import ConfigError
 from streamhebb.suite.experiment import Experiment
 from streamhebb.suite.published import EXPERIMENTS as PUBLISHED
+from streamhebb.suite.stream import EXPERIMENTS as STREAM
 
 
 def experiments() -> dict[str, Experiment]:
@@ -16,7 +17,7 @@ def experiments() -> dict[str, Experiment]:
         >>> next(iter(experiments()))
         'figure-1'
     """
-    return {each.name: each for each in PUBLISHED}
+    return {each.name: each for each in (*PUBLISHED, *STREAM)}
 
 
 def find(name: str) -> Experiment:

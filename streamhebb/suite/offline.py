@@ -83,23 +83,32 @@ class OfflineTrial(Trial):
         preset = presets.find(self.net)
         return preset if not self.changes else changed(preset, self.changes)
 
-    def build(self) -> Built:
-        """Build the net, and plan its training.
-
-        Raises:
-            ConfigError: for settings that do not exist, or do not fit each other.
-        """
-        preset = self.preset()
+    def chosen(self, preset: Preset) -> tuple[DataSettings, DataSettings]:
+        """The data settings of phases without labels, and with, as this trial wants them."""
         without, with_labels = preset.data(self.data)
         fewer = {} if self.samples is None else {"samples": min(self.samples, without.samples)}
         epochs = {} if self.epochs is None else {"epochs": self.epochs}
-        built = preset.build(
-            unsupervised=without.but(**fewer | self.settings),
-            supervised=with_labels.but(**epochs),
+        return without.but(**fewer | self.settings), with_labels.but(**epochs)
+
+    def make(self) -> Built:
+        """Build the preset's net, and plan its training."""
+        preset = self.preset()
+        without, with_labels = self.chosen(preset)
+        return preset.build(
+            unsupervised=without,
+            supervised=with_labels,
             mode=self.mode,
             hidden=self.hidden,
             seed=self.seed,
         )
+
+    def build(self) -> Built:
+        """Build the net, choose how it computes and who learns, and plan its training.
+
+        Raises:
+            ConfigError: for settings that do not exist, or do not fit each other.
+        """
+        built = self.make()
         for number, block in enumerate(built.blocks):
             for layer in (built.net.layers[i] for i in block):
                 if isinstance(layer, WiredLayer):
