@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 from streamhebb.errors import ConfigError
 from streamhebb.parts import require, require_choice
@@ -94,3 +95,9 @@ class PhaseEpoch:
     converged: tuple[int, ...]
     rates: tuple[float, ...]
     seconds: float
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> Self:
+        """Build a report from ``dataclasses.asdict(report)``, also after a round trip by JSON."""
+        lists = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
+        return cls(**data | lists)
