@@ -14,6 +14,7 @@ from torch import Tensor
 from streamhebb import inputs
 from streamhebb.errors import ConfigError, DivergedError, LabelError
 from streamhebb.evaluate.labelled import LabelledSet
+from streamhebb.evaluate.measures import FIRST, measure_layer
 from streamhebb.evaluate.neuron_labels import NeuronLabels
 from streamhebb.evaluate.phase import Phase, PhaseEpoch
 from streamhebb.evaluate.standing import Standing
@@ -188,11 +189,19 @@ class Trainer:
             accuracy, test_accuracy = self._label_neurons(work)
         elif work.test is not None:
             test_loss, test_accuracy = work.measure(work.test)
-        hebbian: list[Any] = [layer for layer in self.layers if isinstance(layer, PlasticLayer)]
+        places: list[Any] = [
+            i for i, layer in enumerate(self.layers) if isinstance(layer, PlasticLayer)
+        ]
+        hebbian: list[Any] = [self.layers[i] for i in places]
+        names = [self.net.names[i] for i in places]
         if hasattr(self.net.readout, "radius"):
             hebbian.append(self.net.readout)
+            names.append("readout")
         radii = [(layer.radius() - 1).abs() for layer in hebbian]
         dense = [not (isinstance(h, PlasticLayer) and h.sample_ndim == 3) for h in hebbian]
+        tallies = work.count_wins()
+        found = [tallies.get(place) for place in places] + [None] * (len(hebbian) - len(places))
+        layers = zip(names, hebbian, (FIRST[flat] for flat in dense), found, strict=True)
         return PhaseEpoch(
             number,
             epoch,
@@ -204,6 +213,7 @@ class Trainer:
             tuple(int((r < NEAR[flat]).sum()) for r, flat in zip(radii, dense, strict=True)),
             tuple(float(torch.as_tensor(layer.current_rate()).mean()) for layer in hebbian),
             time.perf_counter() - start,
+            tuple(measure_layer(*each) for each in layers),
         )
 
     def _label_neurons(self, work: Work) -> tuple[float | None, float | None]:

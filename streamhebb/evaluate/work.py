@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamhebb.chance import Dropout
+from streamhebb.evaluate.measures import LAST, Tally
 from streamhebb.evaluate.passing import Passing
 from streamhebb.evaluate.phase import Phase
 from streamhebb.evaluate.progress import adam_state, restore_adam
 from streamhebb.evaluate.responding import outputs
 from streamhebb.evaluate.schedule import halving_rate
-from streamhebb.layers import Layer
+from streamhebb.layers import Layer, PlasticLayer
 from streamhebb.tuning import choose
 
 if TYPE_CHECKING:
@@ -68,6 +70,9 @@ class Work:
         self.order = torch.Generator().manual_seed(phase.seed)
         self.dropout = Dropout(phase.dropout, phase.seed)
         self.steps = 0
+        plastic = ((i, self.layers[i]) for i in sorted(self.active))
+        self.tallies = {i: Tally(one) for i, one in plastic if isinstance(one, PlasticLayer)}
+        self._last: deque[Tensor] = deque(maxlen=LAST)  # inputs of mini-batches
 
     def state(self) -> dict[str, Any]:
         """What the next epoch needs beside the net: tensors and plain data."""
@@ -75,6 +80,7 @@ class Work:
             "steps": self.steps,
             "order": self.order.get_state(),
             "adam": None if self.adam is None else adam_state(self.adam),
+            "won": {str(place): tally.won for place, tally in self.tallies.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -83,6 +89,8 @@ class Work:
         self.order.set_state(state["order"])
         if self.adam is not None:
             restore_adam(self.adam, state["adam"])
+        for place, tally in self.tallies.items():
+            tally.won = state["won"][str(place)]
 
     def _tune(self, x: Tensor) -> None:
         """Let layers that learn do what is fastest then, and the others respond fastest."""
@@ -117,6 +125,7 @@ class Work:
 
     def epoch(self, number: int) -> tuple[float | None, float | None]:
         """Train once on everything; mean loss and accuracy, if labels were learned."""
+        self._last.clear()
         lr = self._lr(number)
         if self.readout_lr is not None:
             self.readout.lr = lr
@@ -147,7 +156,10 @@ class Work:
 
     def _inputs(self, part: Tensor) -> Tensor:
         x = self.train[part.to(self.train.device)]
-        return x if self.augment is None else self.augment(x)
+        if self.augment is not None:
+            x = self.augment(x)
+        self._last.append(x)
+        return x
 
     def _pass(self, parts: Sequence[Tensor]) -> None:
         """All mini-batches, without labels: by the tasks of a stream, several in flight."""
@@ -194,6 +206,20 @@ class Work:
         return scores.detach()
 
     # -- measuring -----------------------------------------------------------------------------
+
+    def count_wins(self) -> dict[int, Tally]:
+        """Count who wins now in the last mini-batches, in every layer that learns."""
+        for tally in self.tallies.values():
+            tally.begin()
+        for x in self._last:
+            for i in range(self.start, max(self.tallies, default=-1) + 1):
+                layer = self.layers[i]
+                if i in self.tallies:
+                    x, seen = layer.observe(x)
+                    self.tallies[i].count(x, seen)
+                else:
+                    x = layer.observe(x)[0] if i in self.active else layer.respond(x)
+        return self.tallies
 
     def drive(self, x: Tensor, position: int) -> Tensor:
         """Drive of one layer for a whole set, as kept past the frozen part."""
