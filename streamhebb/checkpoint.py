@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import torch
@@ -70,7 +70,7 @@ def load(net: Savable, path: str | os.PathLike[str]) -> Any:
     tensors, meta = snapshot.read(path)
     if not isinstance(meta, dict) or not {"net", "values", "extra"} <= meta.keys():
         raise SnapshotError(f"{path} is a snapshot of streamhebb, but not of a net")
-    different = list(_differences(meta["net"], net.describe()))
+    different = list(differences(meta["net"], net.describe(), _need_not_agree))
     if different:
         raise SnapshotError(
             f"{path} is a snapshot of another net: {'; '.join(different[:5])}. Build the same "
@@ -83,13 +83,27 @@ def load(net: Savable, path: str | os.PathLike[str]) -> Any:
             state.setdefault(owner, {})[key] = value
         else:
             state[name] = value
-    wrong = list(_misfits(net.state_dict(), state, net.grows, net.carried))
-    if wrong:
-        raise SnapshotError(f"{path} does not fit this net: {', '.join(wrong[:5])}")
+    check_fits(net, state, path)
     if net.input_shape is None and meta["net"]["input_shape"] is not None:
         net.fix_shape(tuple(meta["net"]["input_shape"]))
     net.load_state_dict(state)
     return meta["extra"]
+
+
+def check_fits(net: Savable, state: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Refuse a ``state_dict`` of which something is missing, unknown, or of another shape.
+
+    Args:
+        net: is not changed.
+        state: as ``net.state_dict()`` gives it.
+        path: where it comes from.
+
+    Raises:
+        SnapshotError: naming what does not fit.
+    """
+    wrong = list(_misfits(net.state_dict(), state, net.grows, net.carried))
+    if wrong:
+        raise SnapshotError(f"{path} does not fit this net: {', '.join(wrong[:5])}")
 
 
 def _misfits(
@@ -109,20 +123,41 @@ def _misfits(
                 yield f"{name} is {b.dtype} there and {a.dtype} here (use {cure} before loading)"
 
 
-def _differences(theirs: Any, mine: Any, where: str = "") -> Iterator[str]:
-    """Say where two descriptions differ; seed, policy and an unknown input shape do not count."""
+def _need_not_agree(where: str, key: str, theirs: Any, mine: Any) -> bool:
+    """Seed and policy, rates that may have been set while running, an unknown input shape."""
+    if not where and key in ("seed", "on_bad"):
+        return True
+    if key == "rate" and _LAYER.fullmatch(where):
+        return True  # the snapshot's is taken over
+    return key == "input_shape" and (theirs is None or mine is None)
+
+
+def differences(
+    theirs: Any,
+    mine: Any,
+    ignored: Callable[[str, str, Any, Any], bool] | None = None,
+    where: str = "",
+) -> Iterator[str]:
+    """Say where two descriptions in plain JSON data differ.
+
+    Args:
+        theirs: one of them.
+        mine: the other.
+        ignored: told the place of a dict, a key in it and both values, says whether these need not
+            agree.
+        where: place of both, for the words.
+
+    Example:
+        >>> list(differences({"a": [1, 2]}, {"a": [1, 3]}))
+        ['a[1] is 2 there and 3 here']
+    """
     if isinstance(theirs, dict) and isinstance(mine, dict):
         for key in sorted(theirs.keys() | mine.keys()):
-            if not where and key in ("seed", "on_bad"):
-                continue
-            if key == "rate" and _LAYER.fullmatch(where):
-                continue  # may have been set while running; the snapshot's is taken over
             a, b = theirs.get(key), mine.get(key)
-            if key == "input_shape" and (a is None or b is None):
-                continue
-            yield from _differences(a, b, f"{where}.{key}" if where else key)
+            if ignored is None or not ignored(where, key, a, b):
+                yield from differences(a, b, ignored, f"{where}.{key}" if where else key)
     elif isinstance(theirs, list) and isinstance(mine, list) and len(theirs) == len(mine):
         for i, (a, b) in enumerate(zip(theirs, mine, strict=True)):
-            yield from _differences(a, b, f"{where}[{i}]")
+            yield from differences(a, b, ignored, f"{where}[{i}]")
     elif theirs != mine:
         yield f"{where} is {theirs!r} there and {mine!r} here"

@@ -24,6 +24,7 @@ EXTRAS = {
     "data": ("torchvision", "torchvision", "downloading the known data sets"),
     "spiking": ("norse.torch", "norse", "the dynamics of spiking neurons"),
     "triton": ("triton", "triton", "kernels for CUDA cards, on Linux"),
+    "tracking": ("tensorboard", "tensorboard", "reports for TensorBoard"),
 }
 """Extra -> module, package, what it is for."""
 

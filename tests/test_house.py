@@ -215,7 +215,7 @@ def test_texts_end_with_one_newline_and_have_no_trailing_space():
 def test_importing_streamhebb_loads_nothing_heavy_or_optional():
     heavy = [
         "cv2", "av", "torchvision", "matplotlib", "numba", "sklearn", "river.evaluate", "triton",
-        "typer",
+        "typer", "tensorboard",
     ]  # fmt: skip
     code = f"import sys, streamhebb; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 from streamhebb.errors import ConfigError
+from streamhebb.evaluate.measures import LayerMeasures
 from streamhebb.parts import require, require_choice
 
 
@@ -82,6 +84,7 @@ class PhaseEpoch:
         converged: how many radii of each are within 0.01 of 1 (dense layers: 0.005).
         rates: mean rate of each.
         seconds: since the phase began.
+        layers: more measures of each, in the same order.
     """
 
     phase: int
@@ -94,3 +97,11 @@ class PhaseEpoch:
     converged: tuple[int, ...]
     rates: tuple[float, ...]
     seconds: float
+    layers: tuple[LayerMeasures, ...] = ()
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> Self:
+        """Build a report from ``dataclasses.asdict(report)``, also after a round trip by JSON."""
+        lists = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
+        layers = tuple(LayerMeasures.of(dict(layer)) for layer in data.get("layers", ()))
+        return cls(**data | lists | {"layers": layers})

@@ -8,6 +8,7 @@ pooling after it; the readout is the last block. Hebbian layers learn by the sam
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from streamhebb.errors import ConfigError
 from streamhebb.evaluate.phase import Phase, PhaseEpoch
+from streamhebb.evaluate.standing import Standing
 from streamhebb.evaluate.trainer import Trainer
 from streamhebb.net import StreamNet
 from streamhebb.parts import require, require_choice
@@ -145,6 +147,7 @@ def train_phases(
     tune: bool = False,
     report_every: int = 1,
     on_epoch: Callable[[PhaseEpoch], None] | None = None,
+    progress: str | os.PathLike[str] | None = None,
 ) -> tuple[PhaseEpoch, ...]:
     """Train a net phase by phase on a whole set, and measure it.
 
@@ -177,12 +180,19 @@ def train_phases(
             wins depends on time, and results differ by rounding.
         report_every: report epochs 1, multiples of this, and the last.
         on_epoch: called with every report.
+        progress: a file in which everything needed to go on is kept after every finished epoch. If
+            it is there, training goes on after that epoch, whatever the net has learned since, and
+            ends with the weights and reports of a run that was never interrupted, to the bit (with
+            the same kernels, device and threads). Reports from before come back with the others;
+            ``on_epoch`` is not called with them again. The file stays: delete it to train anew.
 
     Returns:
         The reports of all phases, in order.
 
     Raises:
         ConfigError: for blocks that do not exist, or a phase of blocks that cannot learn.
+        SnapshotError: if ``progress`` is damaged or that of another run (other phases, net, data or
+            settings); the net is then untouched. Or if it cannot be written.
         InputError: for inputs or labels that are refused; nothing has learned then.
         DivergedError: if weights are no longer finite after an epoch.
 
@@ -209,10 +219,10 @@ def train_phases(
             raise ConfigError(f"train_phases: {phase!r} is not a Phase")
         _check_numbers(phase.blocks, len(parts) + (net.readout is not None))
         trainer.check(phase)
-    reports: list[PhaseEpoch] = []
-    for number, phase in enumerate(plan):
-        reports += trainer.run(number, phase, report_every, on_epoch or (lambda report: None))
-    return tuple(reports)
+    standing = Standing(trainer, plan, report_every, progress)
+    for phase in plan[standing.phase :]:
+        trainer.run(phase, standing, report_every, on_epoch or (lambda report: None))
+    return tuple(standing.reports)
 
 
 def _graded(net: StreamNet, position: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from streamhebb.errors import ConfigError, LabelError, NonFiniteError, ShapeErro
 from streamhebb.estimator import as_array
 from streamhebb.evaluate.frozen import features
 from streamhebb.evaluate.probing import CHUNK, Probe
+from streamhebb.evaluate.progress import Progress, looks
 from streamhebb.evaluate.schedule import halving_epochs
 from streamhebb.net import StreamNet
 from streamhebb.parts import require, require_choice
@@ -84,6 +85,7 @@ def linear_probe(
     tune: bool = False,
     scheduler: Scheduler | None = None,
     on_epoch: Callable[[EpochResult], None] | None = None,
+    progress: str | os.PathLike[str] | None = None,
 ) -> ProbeResult:
     """Train a linear layer on frozen features, with Adam and dropout, and test it.
 
@@ -113,6 +115,10 @@ def linear_probe(
             gathered while the layer learns from this one; the results are the same, to the bit. It
             is left open. ``None`` does one after the other.
         on_epoch: called with the result of each reported epoch (1, 11, 21, ... and the last).
+        progress: a file in which everything needed to go on is kept after every finished epoch. If
+            it is there, the probe goes on after that epoch, and ends as if never interrupted, to
+            the bit; see [`train_phases`][streamhebb.evaluate.phases.train_phases]. The features are
+            computed again, unless ``keep`` has them.
 
     Returns:
         Accuracies, times, and the layer that was learned.
@@ -122,6 +128,7 @@ def linear_probe(
         ShapeError: if there are no samples, or other features in the test set.
         LabelError: if there is not one label a sample, or a test label was never trained on.
         NonFiniteError: for NaN or infinite features.
+        SnapshotError: if ``progress`` is damaged, of another run, or cannot be written.
 
     Example:
         >>> x = torch.eye(4).repeat(20, 1)
@@ -145,6 +152,11 @@ def linear_probe(
             "linear_probe: keep, half and tune are for a net's features; here they are given, or "
             "made by a function"
         )
+    if progress is not None and tune and keep is None:
+        raise ConfigError(
+            "linear_probe: progress is not allowed with tune=True alone, for the features would be "
+            "others, by rounding, when it goes on; give keep=FOLDER too, or leave out tune"
+        )
 
     def made(x: Any, name: str, labels: int) -> Tensor:
         if isinstance(net_or_features, StreamNet):
@@ -165,28 +177,70 @@ def linear_probe(
     ready = time.perf_counter()
     sets = train_x, train_y, test_x, test_y
     run = Probe(*sets, len(classes), dropout, batch_size, lr, seed, scheduler)
-    halvings = halving_epochs(epochs, schedule)
-    reported = []
-    for epoch in range(epochs):
-        for _ in range(halvings.count(epoch)):  # a short run may halve twice at once
-            run.halve()
-        loss, train_accuracy = run.epoch()
-        if epoch % 10 == 0 or epoch == epochs - 1:
-            seconds = time.perf_counter() - ready
-            found = EpochResult(epoch + 1, train_accuracy, run.test(), loss, seconds)
-            reported.append(found)
-            if on_epoch is not None:
-                on_epoch(found)
+    file = None
+    if progress is not None:
+        asked = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "lr": lr,
+            "dropout": dropout,
+            "schedule": schedule,
+            "seed": seed,
+            "classes": list(classes),
+        }
+        data = {"train": looks(train_x, train_y.tolist()), "test": looks(test_x, test_y.tolist())}
+        file = Progress("linear_probe", progress, asked | data)
+    reported, seconds = _train(run, epochs, halving_epochs(epochs, schedule), file, on_epoch)
     return ProbeResult(
         reported[-1].train_accuracy,
         reported[-1].test_accuracy,
         tuple(reported),
-        time.perf_counter() - ready,
+        seconds,
         ready - start,
         classes,
         run.layer.weight.detach(),
         run.layer.bias.detach(),
     )
+
+
+def _train(
+    run: Probe,
+    epochs: int,
+    halvings: tuple[int, ...],
+    file: Progress | None,
+    on_epoch: Callable[[EpochResult], None] | None,
+) -> tuple[list[EpochResult], float]:
+    """All epochs, or those that ``file`` does not know; results, and seconds in all."""
+    start, done, reported = time.perf_counter(), 0, list[EpochResult]()
+
+    def keep(epoch: int, seconds: float) -> None:
+        if file is not None:
+            kept = [asdict(result) for result in reported]
+            state = {"epoch": epoch, "seconds": seconds, "reported": kept, "run": run.state()}
+            file.write(state)
+
+    found = None if file is None else file.read()
+    if found is None:
+        keep(0, 0.0)  # a disk that refuses, does so before the first epoch
+    else:
+        done, start = found["epoch"], start - found["seconds"]
+        reported = [EpochResult(**result) for result in found["reported"]]
+        run.restore(found["run"])
+    for epoch in range(done, epochs):
+        for _ in range(halvings.count(epoch)):  # a short run may halve twice at once
+            run.halve()
+        loss, train_accuracy = run.epoch()
+        seconds = time.perf_counter() - start
+        if epoch % 10 and epoch != epochs - 1:
+            keep(epoch + 1, seconds)
+            continue
+        reported.append(EpochResult(epoch + 1, train_accuracy, run.test(), loss, seconds))
+        try:
+            if on_epoch is not None:
+                on_epoch(reported[-1])
+        finally:  # what is raised there does not undo the epoch
+            keep(epoch + 1, seconds)
+    return reported, time.perf_counter() - start
 
 
 def _rows(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from streamhebb.chance import Dropout
 from streamhebb.evaluate.linear import LinearLayer
+from streamhebb.evaluate.progress import adam_state, restore_adam
 from streamhebb.schedule import Pending, Scheduler, Serial, Task, make_plan
 
 CHUNK = 1000  # samples that are looked at together
@@ -136,6 +138,25 @@ class Probe:
         loss, right = self.layer.learn(step.x, self.train_y[step.rows])
         self.loss += loss
         self.right += right
+
+    def state(self) -> dict[str, Any]:
+        """What the next epoch needs: tensors and plain data."""
+        return {
+            "steps": self.steps,
+            "lr": self.layer.lr,
+            "weight": self.layer.weight,
+            "bias": self.layer.bias,
+            "adam": adam_state(self.layer.adam),
+            "order": self.order.get_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state`` gave."""
+        self.steps, self.layer.lr = state["steps"], state["lr"]
+        self.layer.weight.copy_(state["weight"])
+        self.layer.bias.copy_(state["bias"])
+        restore_adam(self.layer.adam, state["adam"])
+        self.order.set_state(state["order"])
 
     def test(self) -> float:
         """Accuracy over the test set."""

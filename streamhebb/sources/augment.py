@@ -2,18 +2,20 @@
 
 Each is a function of a mini-batch ``(B, C, H, W)``, for the argument ``augment`` of
 [`train_phases`][streamhebb.evaluate.phases.train_phases]. It draws from a generator of its own, so
-the same seed gives the same changes in the same order, on one kind of device.
+the same seed gives the same changes in the same order, on one kind of device. ``state`` and
+``restore`` let training that was interrupted go on with the same changes.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from streamhebb.errors import ConfigError, ShapeError
+from streamhebb.errors import ConfigError, ShapeError, SnapshotError
 from streamhebb.parts import require
 
 _TRIES = 10
@@ -26,6 +28,31 @@ class _Chance:
         require(type(self).__name__, "seed", seed, at_least=0, whole=True)
         self.seed = seed
         self._generator: Generator | None = None
+
+    def state(self) -> dict[str, Any]:
+        """How far chance has come: tensors and plain data. Empty before the first mini-batch."""
+        if self._generator is None:
+            return {}
+        return {"device": str(self._generator.device), "chance": self._generator.get_state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state`` gave.
+
+        Raises:
+            SnapshotError: if it comes from a device that is not here.
+        """
+        self._generator = None
+        if not state:
+            return
+        try:
+            generator = Generator(state["device"])
+            generator.set_state(state["chance"].cpu())
+        except RuntimeError as error:
+            raise SnapshotError(
+                f"{type(self).__name__}: its chance was drawn on {state['device']!r}, which is not "
+                f"here ({error}); go on there, or begin anew"
+            ) from error
+        self._generator = generator
 
     def _on(self, x: Tensor) -> Generator:
         if self._generator is None or self._generator.device != x.device:

@@ -175,7 +175,7 @@ def test_somebody_who_writes_meanwhile_is_noticed() -> None:
 def test_tuning_chooses_for_those_that_learn_and_those_that_respond(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from streamhebb.evaluate import trainer
+    from streamhebb.evaluate import work
 
     asked: list[tuple[str, int, int]] = []
 
@@ -185,7 +185,7 @@ def test_tuning_chooses_for_those_that_learn_and_those_that_respond(
                 asked.append(("learn" if learning else "respond", layer.n_out, len(x)))
                 layer.method = "winograd2"
 
-    monkeypatch.setattr(trainer, "choose", choose)
+    monkeypatch.setattr(work, "choose", choose)
     net = sh.StreamNet(
         sh.Conv2d(2, 4, 3, padding=1), sh.ReLU(), sh.Conv2d(4, 5, 3, padding=1), sh.ReLU(),
         sh.Conv2d(5, 3, 3), input_shape=(2, 6, 6),

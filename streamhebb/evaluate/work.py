@@ -1,0 +1,239 @@
+"""One phase at work: what a mini-batch, an epoch and a measurement are."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from streamhebb.chance import Dropout
+from streamhebb.evaluate.measures import LAST, Tally
+from streamhebb.evaluate.passing import Passing
+from streamhebb.evaluate.phase import Phase
+from streamhebb.evaluate.progress import adam_state, restore_adam
+from streamhebb.evaluate.responding import outputs
+from streamhebb.evaluate.schedule import halving_rate
+from streamhebb.layers import Layer, PlasticLayer
+from streamhebb.tuning import choose
+
+if TYPE_CHECKING:
+    from streamhebb.evaluate.trainer import Trainer
+
+CHUNK = 500  # samples that are measured together
+
+
+class Work:
+    """One phase at work: inputs past the frozen part, optimiser, chance.
+
+    Args:
+        trainer: whose net and data.
+        phase: what learns, and how.
+        readout_lr: the readout's own rate, ``None`` if it has none.
+        tune: measure which kernels are fastest first.
+    """
+
+    def __init__(
+        self, trainer: Trainer, phase: Phase, readout_lr: float | None, *, tune: bool
+    ) -> None:
+        self.phase = phase
+        self.layers = trainer.layers
+        self.net = trainer.net
+        self.augment = trainer.augment
+        self.reads = trainer._reads(phase)
+        self.active = set(trainer._active(phase))
+        self.scheduler = trainer.scheduler
+        parameters = trainer._graded(phase)
+        self.readout: Any = trainer.net.readout
+        self.readout_lr = readout_lr
+        self.labels = trainer.train.y
+        # Augmented inputs differ from epoch to epoch: nothing can be computed once.
+        self.start = 0 if self.augment else min(self.active, default=len(self.layers))
+        self.taught = self.reads or bool(parameters)
+        self.stop = len(self.layers) if self.taught else max(self.active) + 1
+        if tune:
+            self._tune(trainer.train.x[: phase.batch_size])
+        self.train: Tensor = self._past(trainer.train.x)
+        self.test = None if trainer.test is None else self._past(trainer.test.x)
+        self.adam: Any = None
+        if parameters:
+            self.adam = torch.optim.Adam(parameters, lr=self._lr(0))
+        self.rows = self.test_rows = torch.zeros(0)
+        if self.taught:
+            self.net.add_classes(label for label in self.labels if label is not None)
+            self.rows = trainer.train.rows(self.net.labels)
+            if trainer.test is not None:
+                self.test_rows = trainer.test.rows(self.net.labels)
+        self.order = torch.Generator().manual_seed(phase.seed)
+        self.dropout = Dropout(phase.dropout, phase.seed)
+        self.steps = 0
+        plastic = ((i, self.layers[i]) for i in sorted(self.active))
+        self.tallies = {i: Tally(one) for i, one in plastic if isinstance(one, PlasticLayer)}
+        self._last: deque[Tensor] = deque(maxlen=LAST)  # inputs of mini-batches
+
+    def state(self) -> dict[str, Any]:
+        """What the next epoch needs beside the net: tensors and plain data."""
+        return {
+            "steps": self.steps,
+            "order": self.order.get_state(),
+            "adam": None if self.adam is None else adam_state(self.adam),
+            "won": {str(place): tally.won for place, tally in self.tallies.items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state`` gave."""
+        self.steps = state["steps"]
+        self.order.set_state(state["order"])
+        if self.adam is not None:
+            restore_adam(self.adam, state["adam"])
+        for place, tally in self.tallies.items():
+            tally.won = state["won"][str(place)]
+
+    def _tune(self, x: Tensor) -> None:
+        """Let layers that learn do what is fastest then, and the others respond fastest."""
+        if self.augment is not None:
+            x = self.augment(x)
+        for i, layer in enumerate(self.layers[: self.stop]):
+            learns = i in self.active and layer.learns
+            choose([layer], x, learning=learns)
+            x = layer.observe(x)[0] if learns else layer.respond(x)
+
+    def _lr(self, epoch: int) -> float:
+        lr = self.phase.lr
+        if lr is None:
+            lr = 1e-3 if self.readout_lr is None else self.readout_lr
+        if self.phase.halving == "none":
+            return lr
+        return halving_rate(lr, epoch, self.phase.epochs, self.phase.halving)
+
+    def _past(self, x: Tensor) -> Tensor:
+        """What reaches the first layer that learns; the layers before are frozen."""
+        if not self.start:
+            return x
+        below = self.layers[: self.start]
+        return torch.cat(list(outputs(below, self.scheduler, torch.split(x, CHUNK))))
+
+    def _through(self, x: Tensor, start: int, stop: int) -> Tensor:
+        for layer in self.layers[start:stop]:
+            x = layer.respond(x)
+        return x
+
+    # -- learning ------------------------------------------------------------------------------
+
+    def epoch(self, number: int) -> tuple[float | None, float | None]:
+        """Train once on everything; mean loss and accuracy, if labels were learned."""
+        self._last.clear()
+        lr = self._lr(number)
+        if self.readout_lr is not None:
+            self.readout.lr = lr
+        if self.adam is not None:
+            for group in self.adam.param_groups:
+                group["lr"] = lr
+        count = len(self.train)
+        order = torch.arange(count)
+        if self.phase.shuffle:
+            order = torch.randperm(count, generator=self.order)
+        parts = torch.split(order, self.phase.batch_size)
+        if not self.taught:
+            self._pass(parts)
+            return None, None
+        loss, right, told = 0.0, 0, 0  # of predictions made before each change
+        for part in parts:
+            scores = self._batch(part)
+            self._count(len(part))
+            rows = self.rows[part.to(self.rows.device)]
+            loss += float(F.cross_entropy(scores, rows, reduction="sum"))
+            right += int((scores.argmax(1) == rows).sum())
+            told += int((rows >= 0).sum())
+        return loss / told, right / told
+
+    def _count(self, samples: int) -> None:
+        self.net.counts["samples"] += samples
+        self.net.counts["learned"] += samples
+
+    def _inputs(self, part: Tensor) -> Tensor:
+        x = self.train[part.to(self.train.device)]
+        if self.augment is not None:
+            x = self.augment(x)
+        self._last.append(x)
+        return x
+
+    def _pass(self, parts: Sequence[Tensor]) -> None:
+        """All mini-batches, without labels: by the tasks of a stream, several in flight."""
+        span = slice(self.start, self.stop)
+        learning = {i - self.start for i in self.active}
+        names, check = self.net.names[span], self.net.check_races
+        passing = Passing(self.layers[span], names, learning, self.scheduler, check)
+        first = self.net.counts["samples"]
+        try:
+            for part in parts:
+                passing.push(self._inputs(part), first)
+                first += len(part)
+            passing.drain()
+        finally:
+            self._count(passing.learned)
+
+    def _batch(self, part: Tensor) -> Tensor:
+        """One mini-batch with labels: respond, then learn. Returns the scores from before."""
+        x = self._inputs(part)
+        labels = [self.labels[i] for i in part.tolist()]
+        seen: list[tuple[Layer, Any]] = []
+        with torch.set_grad_enabled(self.adam is not None):
+            for i in range(self.start, self.stop):
+                layer = self.layers[i]
+                if i in self.active and layer.learns:
+                    x, kept = layer.observe(x)
+                    seen.append((layer, kept))
+                else:
+                    x = layer.respond(x)
+            x = self.dropout(x, self.steps)
+            self.steps += 1
+            scores: Tensor = self.readout.respond(x)
+            if self.adam is not None:
+                self.adam.zero_grad()
+                loss = F.cross_entropy(scores, self.rows[part.to(self.rows.device)])
+                loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
+        told = self.readout.observe(x.detach())[1] if self.reads else None
+        for layer, kept in seen:
+            layer.learn(kept)
+        if told is not None:
+            self.readout.learn(told, labels)
+        if self.adam is not None:
+            self.adam.step()
+        return scores.detach()
+
+    # -- measuring -----------------------------------------------------------------------------
+
+    def count_wins(self) -> dict[int, Tally]:
+        """Count who wins now in the last mini-batches, in every layer that learns."""
+        for tally in self.tallies.values():
+            tally.begin()
+        for x in self._last:
+            for i in range(self.start, max(self.tallies, default=-1) + 1):
+                layer = self.layers[i]
+                if i in self.tallies:
+                    x, seen = layer.observe(x)
+                    self.tallies[i].count(x, seen)
+                else:
+                    x = layer.observe(x)[0] if i in self.active else layer.respond(x)
+        return self.tallies
+
+    def drive(self, x: Tensor, position: int) -> Tensor:
+        """Drive of one layer for a whole set, as kept past the frozen part."""
+        parts = torch.split(x, CHUNK)
+        return torch.cat([self._through(part, self.start, position + 1) for part in parts])
+
+    def measure(self, test: Tensor) -> tuple[float, float]:
+        """Mean loss and accuracy of the test set, by the readout."""
+        loss, right = 0.0, 0
+        told = int((self.test_rows >= 0).sum())
+        for x, rows in zip(
+            torch.split(test, CHUNK), torch.split(self.test_rows, CHUNK), strict=True
+        ):
+            scores = self.readout.respond(self._through(x, self.start, len(self.layers)))
+            loss += float(F.cross_entropy(scores, rows, reduction="sum"))
+            right += int((scores.argmax(1) == rows).sum())
+        return (loss / told, right / told) if told else (0.0, 0.0)
