@@ -47,6 +47,9 @@ def run(
     twin: Annotated[
         bool, typer.Option("--twin", help="Synthetic data sets, that need no files.")
     ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write measures for TensorBoard too.")
+    ] = False,
 ) -> None:
     """Run an experiment, or go on with it: what is finished is not run again.
 
@@ -66,7 +69,7 @@ def run(
     trials = experiment.but(**reduction).trials()
     setup = Setup.of(threads=threads, kernels=kernels, device=device)
     typer.echo(f"{experiment.title}: {len(trials)} trials, seeds {', '.join(map(str, chosen))}")
-    run_trials(trials, chosen, runs, setup, typer.echo)
+    run_trials(trials, chosen, runs, setup, typer.echo, tensorboard=tensorboard)
     typer.echo(f"streamhebb bench report {name} --runs {runs}")
 
 

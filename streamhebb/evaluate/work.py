@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -114,7 +115,14 @@ class Work:
         if not self.start:
             return x
         below = self.layers[: self.start]
-        return torch.cat(list(outputs(below, self.scheduler, torch.split(x, CHUNK))))
+        made = outputs(below, self.scheduler, torch.split(x, CHUNK))
+        first = next(made)
+        whole = first.new_empty(len(x), *first.shape[1:])  # parts beside it would be twice as much
+        done = 0
+        for part in itertools.chain((first,), made):
+            whole[done : done + len(part)] = part
+            done += len(part)
+        return whole
 
     def _through(self, x: Tensor, start: int, stop: int) -> Tensor:
         for layer in self.layers[start:stop]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +47,11 @@ class TrialFolder:
         return self.path / "net.safetensors"
 
     @property
+    def measures(self) -> Path:
+        """Reports of epochs, read by [`read_lines`][streamhebb.evaluate.reports.read_lines]."""
+        return self.path / "measures.jsonl"
+
+    @property
     def finished(self) -> bool:
         """Whether there is a result."""
         return self.result_file.is_file()
@@ -86,19 +90,6 @@ class TrialFolder:
             raise RunFolderError(
                 f"{self.path / name} cannot be read ({error}); remove the folder to run it anew"
             ) from error
-
-    def measure(self, row: Mapping[str, Any]) -> None:
-        """Append one line to the measures.
-
-        Raises:
-            RunFolderError: if the disk refuses.
-        """
-        self._make()
-        try:
-            with (self.path / "measures.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-        except OSError as error:
-            raise RunFolderError(f"cannot write to {self.path}: {error}") from error
 
     def clear_progress(self) -> None:
         """Remove the states: the result is there, and needs none."""

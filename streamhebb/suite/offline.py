@@ -204,7 +204,7 @@ def train(
     name = f"stage {number + 1}"
 
     def show(epoch: PhaseEpoch) -> None:
-        work.folder.measure({"stage": number} | dataclasses.asdict(epoch))
+        work.report(dataclasses.replace(epoch, phase=number))
         parts = [f"convergence {', '.join(f'{c:.2f}' for c in epoch.convergence)}"]
         if epoch.test_accuracy is not None:
             parts.append(f"test {100 * epoch.test_accuracy:.2f} %")
@@ -224,6 +224,7 @@ def train(
             scheduler=work.scheduler,
             report_every=stage.data.report_every,
             on_epoch=show,
+            progress=work.folder.progress(str(number)),
         ),
     )
     last = reports[-1]
@@ -243,7 +244,7 @@ def probe(
     """The stage in which the readout learns, from features that are computed once."""
 
     def show(epoch: EpochResult) -> None:
-        work.folder.measure({"stage": "readout"} | dataclasses.asdict(epoch))
+        work.report(epoch)
         work.tell(
             f"readout, epoch {epoch.epoch}: test {100 * epoch.test_accuracy:.2f} %, train "
             f"{100 * epoch.train_accuracy:.2f} %, {epoch.seconds:.0f} s"
@@ -273,6 +274,7 @@ def probe(
             seed=phase.seed,
             scheduler=work.scheduler,
             on_epoch=show,
+            progress=work.folder.progress("readout"),
         ),
     )
     give(net, found)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import Timeout
 
 from streamhebb.errors import ConfigError
+from streamhebb.evaluate.reports import Report, ReportLines, TensorBoard
 from streamhebb.machine import machine
 from streamhebb.suite.folder import TrialFolder
 from streamhebb.suite.trial import Result, Setup, Trial, Work
@@ -23,7 +25,12 @@ def folder_of(trial: Trial, root: Path) -> TrialFolder:
 
 
 def run_trial(
-    trial: Trial, root: Path, setup: Setup | None = None, tell: Tell | None = None
+    trial: Trial,
+    root: Path,
+    setup: Setup | None = None,
+    tell: Tell | None = None,
+    *,
+    tensorboard: bool = False,
 ) -> Result | None:
     """Run a trial, or go on with one that was killed; one that is finished is read.
 
@@ -32,6 +39,7 @@ def run_trial(
         root: folders of trials lie in it.
         setup: with what; a trial that goes on must have the one it began with.
         tell: is told how it goes, line by line.
+        tensorboard: write measures for TensorBoard too, into the trial's folder.
 
     Returns:
         What ``result.json`` holds, or ``None`` if another process is at it.
@@ -59,8 +67,8 @@ def run_trial(
             _compare(folder, settings)
         folder.write("settings.json", settings)
         start = time.perf_counter()
-        with setup.ready() as scheduler:
-            found = trial.run(Work(folder, setup, scheduler, tell))
+        with setup.ready() as scheduler, _reports(folder, tensorboard) as reports:
+            found = trial.run(Work(folder, setup, scheduler, tell, reports))
             result: Result = settings | {
                 "result": found,
                 "wall_seconds": round(time.perf_counter() - start, 1),
@@ -80,6 +88,8 @@ def run_trials(
     root: Path,
     setup: Setup | None = None,
     tell: Tell | None = None,
+    *,
+    tensorboard: bool = False,
 ) -> list[Result]:
     """Run trials from several seeds, seed by seed: a killed run leaves whole tables of fewer seeds.
 
@@ -89,6 +99,7 @@ def run_trials(
         root: folders of trials lie in it. Several processes may work below one root.
         setup: with what.
         tell: is told how it goes, line by line.
+        tensorboard: write measures for TensorBoard too.
     """
     tell = tell or (lambda line: None)
     chosen, found = tuple(trials), []
@@ -98,13 +109,26 @@ def run_trials(
             fresh = not folder_of(one, root).finished
             if fresh:
                 tell(f"{one.label()}, seed {seed}")
-            result = run_trial(one, root, setup, lambda line: tell(f"  {line}"))
+            result = run_trial(
+                one, root, setup, lambda line: tell(f"  {line}"), tensorboard=tensorboard
+            )
             if result is not None:
                 found.append(result)
                 accuracy = result["result"].get("test_accuracy")
                 if fresh and accuracy is not None:
                     tell(f"  test {100 * accuracy:.2f} %, {result['wall_seconds']:.0f} s")
     return found
+
+
+@contextmanager
+def _reports(folder: TrialFolder, tensorboard: bool) -> Iterator[list[Callable[[Report], None]]]:
+    """Where measures go."""
+    lines = ReportLines(folder.measures)
+    if not tensorboard:
+        yield [lines]
+        return
+    with TensorBoard(folder.path / "tensorboard") as board:
+        yield [lines, board]
 
 
 def _compare(folder: TrialFolder, settings: Result) -> None:

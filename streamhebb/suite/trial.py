@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamhebb import kernels
 from streamhebb.errors import ConfigError
+from streamhebb.evaluate.reports import Report
 from streamhebb.schedule import Scheduler, Threads
 from streamhebb.suite.folder import TrialFolder
 
@@ -76,12 +77,19 @@ class Work:
         setup: with what it runs.
         scheduler: for phases without labels; ``None`` is one thread.
         tell: is told how it goes, line by line.
+        reports: take every epoch that is reported: the file of measures, TensorBoard.
     """
 
     folder: TrialFolder
     setup: Setup = field(default_factory=Setup)
     scheduler: Scheduler | None = None
     tell: Callable[[str], object] = lambda line: None
+    reports: Sequence[Callable[[Report], None]] = ()
+
+    def report(self, epoch: Report) -> None:
+        """Pass on what was measured in an epoch."""
+        for each in self.reports:
+            each(epoch)
 
 
 class Trial(BaseModel):

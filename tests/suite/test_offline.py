@@ -10,6 +10,7 @@ import torch
 from streamhebb import presets
 from streamhebb.errors import ConfigError
 from streamhebb.evaluate import features, linear_probe, train_phases
+from streamhebb.evaluate.reports import read_lines
 from streamhebb.suite import OfflineTrial, Setup, Trial, Work, run_trial
 from streamhebb.suite.offline import changed, trained
 from streamhebb.suite.running import folder_of
@@ -130,3 +131,28 @@ class Toy(Trial):
 
     def label(self):
         return "toy"
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("line", ["stage 1", "stage 2", "readout, epoch 1:"])
+def test_a_killed_trial_goes_on_and_ends_with_the_same_bits(tmp_path, line):
+    trial = OfflineTrial(net="softhebb-cifar-2conv", **SMALL)
+
+    def kill(told):
+        if line in told:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_trial(trial, tmp_path / "killed", tell=kill)
+    told = []
+    again = run_trial(trial, tmp_path / "killed", tell=told.append)["result"]
+    assert not any(line in each for each in told)
+    whole = run_trial(trial, tmp_path / "whole")["result"]
+    for name in ("test_accuracy", "train_accuracy", "layers"):
+        assert again[name] == whole[name]
+    kept = [folder_of(trial, tmp_path / name).measures for name in ("killed", "whole")]
+    one, two = (read_lines(path) for path in kept)
+    assert [each.epoch for each in one] == [each.epoch for each in two]

@@ -8,6 +8,8 @@ from typing import Literal
 import pytest
 
 from streamhebb.errors import ConfigError, RunFolderError
+from streamhebb.evaluate.probe import EpochResult
+from streamhebb.evaluate.reports import read_lines
 from streamhebb.suite import (
     OfflineTrial,
     Setup,
@@ -28,7 +30,7 @@ class Toy(Trial):
         return "A toy/with a slash"
 
     def run(self, work):
-        work.folder.measure({"epoch": 1})
+        work.report(EpochResult(1, 0.5, 0.5, 0.1, 1.0))
         work.folder.progress("a").write_bytes(b"x")
         if self.fails:
             raise KeyboardInterrupt
@@ -47,6 +49,7 @@ def test_its_folder_tells_how_to_run_it_again(tmp_path):
     assert folder.path.name == "seed-3"
     assert folder.read("settings.json")["trial"]["seed"] == 3
     assert folder.read("settings.json")["setup"]["threads"] == 2
+    assert read_lines(folder.measures)[0].test_accuracy == 0.5
     result = folder.read("result.json")
     assert result["machine"]["cores"] >= 1
     assert result["date"][:2] == "20"
@@ -118,4 +121,10 @@ def test_a_damaged_result_says_what_to_do(tmp_path):
 def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "x").write_text("")
     with pytest.raises(RunFolderError, match="cannot make"):
-        TrialFolder(tmp_path / "x" / "y").measure({})
+        TrialFolder(tmp_path / "x" / "y").write("z", {})
+
+
+def test_measures_go_to_tensorboard_too(tmp_path):
+    pytest.importorskip("tensorboard")
+    run_trial(Toy(), tmp_path, tensorboard=True)
+    assert list((folder_of(Toy(), tmp_path).path / "tensorboard").glob("events*"))
