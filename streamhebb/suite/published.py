@@ -272,18 +272,18 @@ _B3A = Experiment(
 
 _ALONE: tuple[tuple[str, dict[str, Any]], ...] = (
     ("none: random weights", {"hidden": "normed"}),
-    ("layer 1", {"learned": 1}),
-    ("layers 1 and 2", {"learned": 2}),
-    ("all three", {}),
+    ("layer 1", {"learned": 1} | AT_ONCE),
+    ("layers 1 and 2", {"learned": 2} | AT_ONCE),
+    ("all three", AT_ONCE),
 )
 
 _CONTROLS = Experiment(
     name="controls",
     title="CIFAR-10, three layers: which layer's learning earns the accuracy",
     about=(
-        "The same net, data, normalisation and readout in each row; only who learns differs. "
-        "Layers that do not learn keep their first weights, and normalisation takes its "
-        "statistics. The cosines say how far the weights turned."
+        "The same net, data, normalisation and readout in each row; only who learns differs, in "
+        "one pass, all at once. Layers that do not learn keep their first weights, and "
+        "normalisation takes its statistics. The cosines say how far the weights turned."
     ),
     cells=tuple(
         Cell(row, "accuracy", OfflineTrial(net="softhebb-cifar-3conv", **more))
