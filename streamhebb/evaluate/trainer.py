@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from streamhebb import inputs
 from streamhebb.chance import Dropout
 from streamhebb.errors import ConfigError, DivergedError, LabelError
-from streamhebb.evaluate.labelled import LabelledSet
+from streamhebb.evaluate.labelled import LabelledSet, check_alike
 from streamhebb.evaluate.neuron_labels import NeuronLabels
 from streamhebb.evaluate.passing import Passing
 from streamhebb.evaluate.phase import Phase, PhaseEpoch
@@ -61,6 +61,8 @@ class Trainer:
         self.augment = augment
         self.scheduler: Scheduler = Serial() if scheduler is None else scheduler
         self.tune = tune
+        self.peers = net.peers
+        check_alike(net, (self.train, self.test), self.scheduler, augment=augment, tune=tune)
 
     # -- what a phase is about -----------------------------------------------------------------
 
@@ -110,6 +112,8 @@ class Trainer:
             for epoch in range(phase.epochs):
                 loss, accuracy = work.epoch(epoch)
                 self._check_finite(number, epoch)
+                if self.peers is not None:
+                    self.peers.check()
                 done = epoch + 1
                 if not epoch or done % report_every == 0 or done == phase.epochs:
                     reports.append(self._report(work, number, done, loss, accuracy, start))
@@ -214,6 +218,7 @@ class _Work:
         self.layers = trainer.layers
         self.net = trainer.net
         self.augment = trainer.augment
+        self.peers = trainer.peers
         self.reads = trainer._reads(phase)
         self.active = set(trainer._active(phase))
         self.scheduler = trainer.scheduler
@@ -264,12 +269,23 @@ class _Work:
         if not self.start:
             return x
         below = self.layers[: self.start]
+        if self.peers is not None:
+            return torch.cat([self._shared(part, 0, self.start) for part in self._chunks(x)])
         return torch.cat(list(outputs(below, self.scheduler, torch.split(x, CHUNK))))
 
     def _through(self, x: Tensor, start: int, stop: int) -> Tensor:
         for layer in self.layers[start:stop]:
             x = layer.respond(x)
         return x
+
+    def _shared(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """The same; of several processes each computes a share."""
+        if self.peers is None or start == stop:
+            return self._through(x, start, stop)
+        return self.peers.gather(self._through(self.peers.share(x), start, stop), len(x))
+
+    def _chunks(self, x: Tensor) -> Sequence[Tensor]:
+        return torch.split(x, CHUNK if self.peers is None else CHUNK * self.peers.size)
 
     # -- learning ------------------------------------------------------------------------------
 
@@ -312,7 +328,7 @@ class _Work:
         span = slice(self.start, self.stop)
         learning = {i - self.start for i in self.active}
         names, check = self.net.names[span], self.net.check_races
-        passing = Passing(self.layers[span], names, learning, self.scheduler, check)
+        passing = Passing(self.layers[span], names, learning, self.scheduler, check, self.peers)
         first = self.net.counts["samples"]
         try:
             for part in parts:
@@ -327,6 +343,9 @@ class _Work:
         x = self._inputs(part)
         labels = [self.labels[i] for i in part.tolist()]
         seen: list[tuple[Layer, Any]] = []
+        shared = self.peers if self.start < self.stop else None
+        if shared is not None:
+            x = shared.share(x)
         with torch.set_grad_enabled(self.adam is not None):
             for i in range(self.start, self.stop):
                 layer = self.layers[i]
@@ -335,6 +354,8 @@ class _Work:
                     seen.append((layer, kept))
                 else:
                     x = layer.respond(x)
+            if shared is not None:
+                x = shared.gather(x, len(part))
             x = self.dropout(x, self.steps)
             self.steps += 1
             scores: Tensor = self.readout.respond(x)
@@ -355,17 +376,15 @@ class _Work:
 
     def drive(self, x: Tensor, position: int) -> Tensor:
         """Drive of one layer for a whole set, as kept past the frozen part."""
-        parts = torch.split(x, CHUNK)
-        return torch.cat([self._through(part, self.start, position + 1) for part in parts])
+        parts = self._chunks(x)
+        return torch.cat([self._shared(part, self.start, position + 1) for part in parts])
 
     def measure(self, test: Tensor) -> tuple[float, float]:
         """Mean loss and accuracy of the test set, by the readout."""
         loss, right = 0.0, 0
         told = int((self.test_rows >= 0).sum())
-        for x, rows in zip(
-            torch.split(test, CHUNK), torch.split(self.test_rows, CHUNK), strict=True
-        ):
-            scores = self.readout.respond(self._through(x, self.start, len(self.layers)))
+        for x, rows in zip(self._chunks(test), self._chunks(self.test_rows), strict=True):
+            scores = self.readout.respond(self._shared(x, self.start, len(self.layers)))
             loss += float(F.cross_entropy(scores, rows, reduction="sum"))
             right += int((scores.argmax(1) == rows).sum())
         return (loss / told, right / told) if told else (0.0, 0.0)
