@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
@@ -13,8 +14,11 @@ import torch
 from streamhebb.choosing import Choice, choose
 from streamhebb.errors import ConfigError
 from streamhebb.frames import Frame, Mode
+from streamhebb.layers import Layer
+from streamhebb.layers.wired import WiredLayer
 from streamhebb.parts import require_choice
 from streamhebb.peers import Peers
+from streamhebb.planner import Planner
 from streamhebb.schedule import Scheduler, Serial
 
 
@@ -30,6 +34,7 @@ class Scheduled:
 
     scheduler: Scheduler
     choice: Choice | None
+    planner: Planner
     _undecided: bool
     peers: Peers | None = None
 
@@ -87,7 +92,12 @@ class Scheduled:
             self.alone(f"scheduler={self.scheduler}")
         if frame.activity:
             self.alone("step(activity=True)")
-        self.peers.agree({"the mini-batch, its labels or its modulators": step_bytes(frame)})
+        self.peers.agree(
+            {
+                "the mini-batch, its labels or its modulators": step_bytes(frame),
+                "what was set of the layers": settings_bytes(self.planner.layers),
+            }
+        )
 
     def close(self) -> None:
         """End the scheduler's threads or streams; ``with net:`` does so. The net stays usable.
@@ -120,3 +130,9 @@ def step_bytes(frame: Frame) -> bytes:
     sums: bytes = x.flatten(1).sum(1, dtype=torch.float64).cpu().numpy().tobytes()
     said = [list(frame.target), [float(factor) for factor in frame.modulator]]
     return sums + json.dumps(said).encode()
+
+
+def settings_bytes(layers: Iterable[Layer]) -> bytes:
+    """What may be set of layers while running: it decides what they sum."""
+    wired = [layer for layer in layers if isinstance(layer, WiredLayer)]
+    return json.dumps([layer.get_extra_state() for layer in wired]).encode()

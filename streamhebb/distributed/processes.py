@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +17,6 @@ from streamhebb.errors import PeerError
 from streamhebb.net import StreamNet
 from streamhebb.peers import rows_of
 
-TURNS = 4093  # sums are numbered up to here, and begin anew: a number that float32 holds exactly
 WIDTH = 8  # bytes of a digest that are compared
 
 
@@ -41,7 +40,6 @@ class Processes:
         self.group = group
         self.rank = dist.get_rank(group)
         self.size = dist.get_world_size(group)
-        self._turn = 0
         self._spare = torch.empty(0)
 
     # -- what layers ask for ---------------------------------------------------------------------
@@ -60,28 +58,23 @@ class Processes:
     def add_up(self, *values: Tensor) -> None:
         """Replace each tensor by its sum over all processes, in place.
 
-        All of them make one message. It carries how many there have been, so that processes which
-        are not at the same place notice.
+        All of them make one message.
 
         Raises:
-            PeerError: if another process has ended, is somewhere else, or does not come.
+            PeerError: if another process has ended, or does not come.
         """
-        self._turn = (self._turn + 1) % TURNS
         kind = torch.float32
         for value in values:
             kind = torch.promote_types(kind, value.dtype)
-        flat = self._lent(sum(value.numel() for value in values) + 1, kind, values[0].device)
-        parts = torch.split(flat[:-1], [value.numel() for value in values])
+        if len(values) == 1 and values[0].dtype == kind and values[0].is_contiguous():
+            self._sum(values[0])
+            return
+        sizes = [value.numel() for value in values]
+        flat = self._lent(sum(sizes), kind, values[0].device)
+        parts = torch.split(flat, sizes)
         for value, part in zip(values, parts, strict=True):
             part.copy_(value.reshape(-1))
-        flat[-1] = self._turn
-        self._reached(lambda: dist.all_reduce(flat, group=self.group))
-        if float(flat[-1]) != self._turn * self.size:
-            raise PeerError(
-                f"process {self.rank} of {self.size} is at its sum number {self._turn} (counted "
-                f"up to {TURNS}), others are not: the processes did not do the same. Call the net "
-                f"alike in all of them, and change its settings in all of them"
-            )
+        self._sum(flat)
         for value, part in zip(values, parts, strict=True):
             value.copy_(part.view(value.shape))
 
@@ -92,10 +85,10 @@ class Processes:
             self._spare = spare = torch.empty(count, dtype=kind, device=device)
         return spare[:count]
 
-    def _reached(self, call: Callable[[], object]) -> None:
+    def _sum(self, flat: Tensor) -> None:
         start = time.monotonic()
         try:
-            call()
+            dist.all_reduce(flat, group=self.group)
         except RuntimeError as error:
             waited = time.monotonic() - start
             reason = str(error).partition("This is typically")[0].strip()
@@ -140,7 +133,7 @@ class Processes:
     def check(self) -> None:
         """Check that all processes have the same net, to the bit.
 
-        ``train_phases`` does so at the end of every epoch.
+        ``train_phases`` does so before and after every epoch.
 
         Raises:
             PeerError: naming the layers that differ.

@@ -110,15 +110,20 @@ class Trainer:
         with torch.no_grad(), self._stretched(phase), self._own_rate() as readout_lr:
             work = _Work(self, phase, readout_lr)
             for epoch in range(phase.epochs):
+                self._check_peers()
                 loss, accuracy = work.epoch(epoch)
                 self._check_finite(number, epoch)
-                if self.peers is not None:
-                    self.peers.check()
                 done = epoch + 1
                 if not epoch or done % report_every == 0 or done == phase.epochs:
                     reports.append(self._report(work, number, done, loss, accuracy, start))
                     on_epoch(reports[-1])
+            self._check_peers()
         return reports
+
+    def _check_peers(self) -> None:
+        """Check that all processes have the same weights, if there are several."""
+        if self.peers is not None:
+            self.peers.check()
 
     @contextmanager
     def _stretched(self, phase: Phase) -> Iterator[None]:
