@@ -1,4 +1,4 @@
-"""N processes learn what one learns; whatever would differ is refused, and nobody waits for ever."""
+"""N processes learn what one learns; what would differ is refused; nobody waits for ever."""
 
 from __future__ import annotations
 
