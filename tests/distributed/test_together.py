@@ -26,9 +26,12 @@ from streamhebb.wake import OnChange
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = ROOT / "tests" / "distributed" / "worker.py"
 
-pytestmark = pytest.mark.skipif(
-    not (dist.is_available() and dist.is_gloo_available()), reason="this torch has no gloo"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not (dist.is_available() and dist.is_gloo_available()), reason="this torch has no gloo"
+    ),
+    pytest.mark.timeout(250),  # seconds where cores are free; processes wait for the slowest one
+]
 
 
 def start(size: int, check: str, folder: Path) -> None:
@@ -43,10 +46,11 @@ def start(size: int, check: str, folder: Path) -> None:
         for rank in range(size)
     ]  # fmt: skip
     try:
-        said = [one.communicate(timeout=100)[0] for one in running]
+        said = [one.communicate(timeout=240)[0] for one in running]
     finally:
         for one in running:
             one.kill()
+            one.wait()
     for rank, (one, text) in enumerate(zip(running, said, strict=True)):
         assert one.returncode == 0, f"process {rank}: {text}"
         assert text.strip().endswith("ok"), f"process {rank}: {text}"

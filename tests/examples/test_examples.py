@@ -112,6 +112,7 @@ def together(count: int, *arguments: str, folder: Path) -> str:
     finally:
         for one in running:
             one.kill()
+            one.wait()
     for one, (_, error) in zip(running, said, strict=True):
         assert one.returncode == 0, error
     assert not any(out for out, _ in said[1:])  # the first one speaks for all
