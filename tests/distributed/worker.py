@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import Any
@@ -181,19 +180,17 @@ def check_errors(rank: int, size: int) -> None:
 
 
 def check_lost(rank: int, size: int) -> None:
-    few = dist.new_group(timeout=timedelta(seconds=1))
-    with join(sh.StreamNet(sh.Dense(4, 3)), few) as processes:
-        if rank == 0:  # the other one does not come in time
+    impatient = dist.new_group(timeout=timedelta(seconds=4))
+    with join(sh.StreamNet(sh.Dense(4, 3))) as processes:
+        if rank == 0:  # the other one does not come
+            processes.group = impatient
             refused(PeerError, "lost the others after", lambda: processes.add_up(torch.ones(1)))
-        else:
-            time.sleep(1.5)
+        dist.all_reduce(torch.ones(1))  # where it waits instead
     with join(sh.StreamNet(sh.Dense(4, 3))) as processes:
         if rank == 1:
             print("ok", flush=True)
             os._exit(0)  # dies
-        start = time.monotonic()
         refused(PeerError, "has ended", lambda: processes.net.step(torch.ones(2, 4)))
-        assert time.monotonic() - start < 10
 
 
 if __name__ == "__main__":
