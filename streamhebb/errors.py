@@ -11,6 +11,7 @@ StreamhebbError
 │   ├── NonFiniteError
 │   └── LabelError
 ├── DivergedError (ArithmeticError) weights left the finite numbers
+├── PeerError (RuntimeError)        processes that learn together and lost each other
 ├── RaceError                       two tasks that came into each other's way
 ├── SnapshotError (ValueError)      a snapshot that cannot be written, read or does not fit
 ├── TraceError (ValueError)         a record of a run that cannot be written, read or replayed
@@ -66,6 +67,10 @@ class LabelError(InputError):
 
 class DivergedError(StreamhebbError, ArithmeticError):
     """Weights or activity are no longer finite numbers."""
+
+
+class PeerError(StreamhebbError, RuntimeError):
+    """Processes that learn together, and are no longer at the same place or have ended."""
 
 
 class RaceError(StreamhebbError):

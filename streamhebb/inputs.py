@@ -11,7 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamhebb.errors import DeviceError, DTypeError, InputError, LabelError, ShapeError
+from streamhebb.errors import (
+    DeviceError,
+    DTypeError,
+    InputError,
+    LabelError,
+    NonFiniteError,
+    ShapeError,
+)
 from streamhebb.readouts.base import plain
 from streamhebb.values import Shape
 
@@ -154,6 +161,15 @@ def all_finite(x: Tensor) -> bool:
     if math.isfinite(x.sum().item()):
         return True
     return bool(torch.isfinite(x).all())  # a sum of finite numbers may overflow
+
+
+def non_finite(x: Tensor, number: int) -> NonFiniteError:
+    """The error that says what is wrong with sample ``number``."""
+    bad = int((~torch.isfinite(x)).sum())
+    return NonFiniteError(
+        f"sample {number} holds {bad} NaN or infinite values of {x.numel()} (as {x.dtype}); "
+        f"nothing learned from it. Clean the source, or build the net with on_bad='skip'"
+    )
 
 
 def modulators(modulator: Any, names: Sequence[str]) -> list[Any]:

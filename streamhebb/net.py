@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from streamhebb import inputs, races, watch
 from streamhebb.chain import check_layers, sample_ndim, trace_shapes
 from streamhebb.clock import Clock, WallClock
-from streamhebb.errors import ConfigError, NonFiniteError, RunawayWarning
+from streamhebb.errors import ConfigError, RunawayWarning
 from streamhebb.estimator import Estimator
 from streamhebb.flow import Flow, Modulator, Refused
 from streamhebb.frames import Frame, Mode
@@ -182,6 +182,7 @@ class StreamNet(Estimator, Scheduled, Kept):
             return self.finish(begun, start)
         begun.activity = activity
         try:
+            self.meet(begun)
             self._carry_through(begun)
         except BaseException:
             self.uncount(begun)
@@ -208,7 +209,7 @@ class StreamNet(Estimator, Scheduled, Kept):
         with torch.no_grad():
             batch, _ = self._accept(x)
             if not inputs.all_finite(batch):
-                raise self._non_finite(batch, self.counts["samples"])
+                raise inputs.non_finite(batch, self.counts["samples"])
             out: Tensor = self._pass(batch).out[-1]
             return out
 
@@ -314,17 +315,8 @@ class StreamNet(Estimator, Scheduled, Kept):
 
     def _refuse(self, batch: Tensor, number: int) -> Refused:
         if self.on_bad == "raise":
-            raise self._non_finite(batch, number)
+            raise inputs.non_finite(batch, number)
         return Refused(number)
-
-    @staticmethod
-    def _non_finite(batch: Tensor, number: int) -> NonFiniteError:
-        bad = int((~torch.isfinite(batch)).sum())
-        return NonFiniteError(
-            f"sample {number} holds {bad} NaN or infinite values of {batch.numel()} (as "
-            f"{batch.dtype}); nothing learned from it. Clean the source, or build the net with "
-            f"on_bad='skip'"
-        )
 
     def _check_finite(self, values: Tensor) -> None:
         if not inputs.all_finite(values):
@@ -354,6 +346,7 @@ class StreamNet(Estimator, Scheduled, Kept):
             ...     print([result.sample for result in results])
             [0, 1, 2]
         """
+        self.alone("net.run")
         return Run(Flow(self, **wishes), source, policy=policy, waiting=waiting)
 
     # -- kernels -------------------------------------------------------------------------------
@@ -374,6 +367,7 @@ class StreamNet(Estimator, Scheduled, Kept):
         Returns:
             What ``kernels`` returns.
         """
+        self.alone("choose_kernels")
         batch, _ = self._accept(x)
         choose(self._layers, batch, precision=precision, backends=backends)
         return self.kernels()

@@ -14,6 +14,7 @@ from streamhebb.errors import ConfigError
 from streamhebb.frames import Frame, Mode
 from streamhebb.layers import Layer
 from streamhebb.order import InOrder, Order, Staleness
+from streamhebb.peers import Peers
 from streamhebb.races import Races
 from streamhebb.readouts import Readout
 from streamhebb.schedule import QUIET, Plan, Task, make_plan
@@ -45,7 +46,12 @@ class Planner:
         clock: says when an answer was there.
         wake: what wakes a stage; ``None`` is every sample.
         check_races: whether tasks are checked for races; see [`streamhebb.races`][].
+
+    Attributes:
+        peers: processes that each learn from a share of a mini-batch, if there are several.
     """
+
+    peers: Peers | None = None
 
     def __init__(
         self,
@@ -218,12 +224,18 @@ class Planner:
                     standing.inputs[stage] = x
             if note is not None:
                 note(frame.turn)
+            peers = self.peers if frame.mode is Mode.LEARN else None
             for i, layer in part:
+                x = frame.out[i]
+                if i == 0 and peers is not None:
+                    x = peers.share(x)
                 if i in observed:
-                    frame.out[i + 1], frame.seen[i] = layer.observe(frame.out[i])
+                    frame.out[i + 1], frame.seen[i] = layer.observe(x)
                 else:
-                    frame.out[i + 1] = layer.respond(frame.out[i])
+                    frame.out[i + 1] = layer.respond(x)
             if last:
+                if peers is not None:
+                    frame.out[-1] = peers.gather(frame.out[-1], len(frame.out[0]))
                 frame.answered = clock.now()
             return None
 

@@ -268,7 +268,11 @@ class ConvSynapse:
         if self.groups == 1:
             rows = kernels.windows(image, kernel, self.stride, self.dilation)
             return rows.reshape(-1, rows.shape[-1])  # a 1x1 window with a stride is a view
-        parts = image.view(*image.shape[:3], self.groups, -1).permute(3, 0, 1, 2, 4).contiguous()
+        parts = (
+            image.view(*image.shape[:3], self.groups, self.n_in // self.groups)
+            .permute(3, 0, 1, 2, 4)
+            .contiguous()
+        )
         rows = kernels.windows(parts.flatten(0, 1), kernel, self.stride, self.dilation)
         return rows.reshape(self.groups, -1, rows.shape[-1])
 

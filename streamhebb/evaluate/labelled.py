@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from streamhebb import inputs
 from streamhebb.errors import ConfigError, LabelError, NonFiniteError
 from streamhebb.estimator import as_array
 from streamhebb.net import StreamNet
+from streamhebb.schedule import Scheduler, Serial
 from streamhebb.values import Label
 
 
@@ -41,6 +43,11 @@ class LabelledSet:
         self.told = any(label is not None for label in self.y)
         self.name = name
 
+    def bytes(self) -> bytes:
+        """What tells one set from another: a sum for each sample, and the labels."""
+        sums: bytes = self.x.flatten(1).sum(1, dtype=torch.float64).cpu().numpy().tobytes()
+        return sums + json.dumps(self.y).encode()
+
     def rows(self, labels: Sequence[Label]) -> Tensor:
         """The class of each sample by number, -100 where it has no label (torch's word for it)."""
         index: dict[Any, int] = {label: row for row, label in enumerate(labels)} | {None: -100}
@@ -51,3 +58,36 @@ class LabelledSet:
                 f"{len(labels)} classes of the readout, which come from train"
             )
         return torch.tensor([index[label] for label in self.y], device=self.x.device)
+
+
+def check_alike(
+    net: StreamNet,
+    sets: Iterable[LabelledSet | None],
+    scheduler: Scheduler,
+    *,
+    augment: object,
+    tune: bool,
+) -> None:
+    """Check that all processes that learn a net together are about to do the same.
+
+    Args:
+        net: where it learns in one process, nothing is checked.
+        sets: what it learns from and is measured on.
+        scheduler: of phases without labels.
+        augment: what changes inputs by chance, or ``None``.
+        tune: whether kernels are chosen by measuring.
+
+    Raises:
+        ConfigError: for what could not be the same.
+        PeerError: for data that are not the same.
+    """
+    if net.peers is None:
+        return
+    if not isinstance(scheduler, Serial):
+        net.alone(f"train_phases(scheduler={scheduler})")
+    if augment is not None:
+        net.alone("train_phases(augment=...), whose chance each process would have of its own,")
+    if tune:
+        net.alone("train_phases(tune=True)")
+    named = {f"inputs or labels of {one.name}": one.bytes() for one in sets if one is not None}
+    net.peers.agree(named)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from streamhebb.frames import Frame, Mode
 from streamhebb.layers import Layer
+from streamhebb.peers import Peers
 from streamhebb.planner import Planner
 from streamhebb.schedule import Pending, Scheduler
 
@@ -42,6 +43,7 @@ class Passing:
             on from sample to sample.
         scheduler: runs the tasks; is left open.
         check_races: see [`streamhebb.races`][].
+        peers: processes that each learn from a share of every mini-batch, or ``None``.
 
     Attributes:
         learned: samples learned from so far.
@@ -65,10 +67,12 @@ class Passing:
         learning: Collection[int],
         scheduler: Scheduler,
         check_races: bool = False,
+        peers: Peers | None = None,
     ) -> None:
         pairs = enumerate(layers)
         self.layers = [one if n in learning and one.learns else Still(one) for n, one in pairs]
         self.scheduler = scheduler
+        self.peers = peers
         self.planner = Planner(self.layers, names, None, check_races=check_races)
         self.depth = len(self.planner.stages) + 2
         self.learned = 0
@@ -85,7 +89,8 @@ class Passing:
             Exception: what a layer raised; nothing is in flight any more then.
         """
         count = len(self.layers)
-        frame = Frame(x, count, (), [1.0] * count)
+        own = x if self.peers is None else self.peers.share(x)
+        frame = Frame(own, count, (), [1.0] * count)
         frame.number, frame.mode, frame.settings = number, Mode.LEARN, self.planner.settings
         try:
             while len(self._flying) >= self.depth:

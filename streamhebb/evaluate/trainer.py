@@ -13,7 +13,7 @@ from torch import Tensor
 
 from streamhebb import inputs
 from streamhebb.errors import ConfigError, DivergedError, LabelError
-from streamhebb.evaluate.labelled import LabelledSet
+from streamhebb.evaluate.labelled import LabelledSet, check_alike
 from streamhebb.evaluate.measures import FIRST, measure_layer
 from streamhebb.evaluate.neuron_labels import NeuronLabels
 from streamhebb.evaluate.phase import Phase, PhaseEpoch
@@ -57,6 +57,8 @@ class Trainer:
         self.augment = augment
         self.scheduler: Scheduler = Serial() if scheduler is None else scheduler
         self.tune = tune
+        self.peers = net.peers
+        check_alike(net, (self.train, self.test), self.scheduler, augment=augment, tune=tune)
 
     # -- what a phase is about -----------------------------------------------------------------
 
@@ -121,6 +123,7 @@ class Trainer:
             if standing.begun:
                 work.restore(standing.work)
             for epoch in range(standing.epoch, phase.epochs):
+                self._check_peers()
                 loss, accuracy = work.epoch(epoch)
                 self._check_finite(number, epoch)
                 done = epoch + 1
@@ -133,6 +136,12 @@ class Trainer:
                         on_epoch(report)
                 finally:  # what is raised there does not undo the epoch
                     standing.keep(work, phase, time.perf_counter() - start)
+            self._check_peers()
+
+    def _check_peers(self) -> None:
+        """Check that all processes have the same weights, if there are several."""
+        if self.peers is not None:
+            self.peers.check()
 
     @contextmanager
     def _stretched(self, phase: Phase, anew: bool) -> Iterator[None]:

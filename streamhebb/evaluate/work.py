@@ -44,6 +44,7 @@ class Work:
         self.layers = trainer.layers
         self.net = trainer.net
         self.augment = trainer.augment
+        self.peers = trainer.peers
         self.reads = trainer._reads(phase)
         self.active = set(trainer._active(phase))
         self.scheduler = trainer.scheduler
@@ -115,6 +116,8 @@ class Work:
         if not self.start:
             return x
         below = self.layers[: self.start]
+        if self.peers is not None:
+            return torch.cat([self._shared(part, 0, self.start) for part in self._chunks(x)])
         made = outputs(below, self.scheduler, torch.split(x, CHUNK))
         first = next(made)
         whole = first.new_empty(len(x), *first.shape[1:])  # parts beside it would be twice as much
@@ -128,6 +131,18 @@ class Work:
         for layer in self.layers[start:stop]:
             x = layer.respond(x)
         return x
+
+    def _shared(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """The same; of several processes each computes a share."""
+        if self.peers is None or start == stop:
+            return self._through(x, start, stop)
+        return self.peers.gather(self._through(self.peers.share(x), start, stop), len(x))
+
+    def _chunks(self, x: Tensor) -> Sequence[Tensor]:
+        parts: Sequence[Tensor] = torch.split(  # type: ignore[no-untyped-call, unused-ignore]
+            x, CHUNK if self.peers is None else CHUNK * self.peers.size
+        )
+        return parts
 
     # -- learning ------------------------------------------------------------------------------
 
@@ -174,7 +189,7 @@ class Work:
         span = slice(self.start, self.stop)
         learning = {i - self.start for i in self.active}
         names, check = self.net.names[span], self.net.check_races
-        passing = Passing(self.layers[span], names, learning, self.scheduler, check)
+        passing = Passing(self.layers[span], names, learning, self.scheduler, check, self.peers)
         first = self.net.counts["samples"]
         try:
             for part in parts:
@@ -189,6 +204,9 @@ class Work:
         x = self._inputs(part)
         labels = [self.labels[i] for i in part.tolist()]
         seen: list[tuple[Layer, Any]] = []
+        shared = self.peers if self.start < self.stop else None
+        if shared is not None:
+            x = shared.share(x)
         with torch.set_grad_enabled(self.adam is not None):
             for i in range(self.start, self.stop):
                 layer = self.layers[i]
@@ -197,6 +215,8 @@ class Work:
                     seen.append((layer, kept))
                 else:
                     x = layer.respond(x)
+            if shared is not None:
+                x = shared.gather(x, len(part))
             x = self.dropout(x, self.steps)
             self.steps += 1
             scores: Tensor = self.readout.respond(x)
@@ -231,17 +251,15 @@ class Work:
 
     def drive(self, x: Tensor, position: int) -> Tensor:
         """Drive of one layer for a whole set, as kept past the frozen part."""
-        parts = torch.split(x, CHUNK)
-        return torch.cat([self._through(part, self.start, position + 1) for part in parts])
+        parts = self._chunks(x)
+        return torch.cat([self._shared(part, self.start, position + 1) for part in parts])
 
     def measure(self, test: Tensor) -> tuple[float, float]:
         """Mean loss and accuracy of the test set, by the readout."""
         loss, right = 0.0, 0
         told = int((self.test_rows >= 0).sum())
-        for x, rows in zip(
-            torch.split(test, CHUNK), torch.split(self.test_rows, CHUNK), strict=True
-        ):
-            scores = self.readout.respond(self._through(x, self.start, len(self.layers)))
+        for x, rows in zip(self._chunks(test), self._chunks(self.test_rows), strict=True):
+            scores = self.readout.respond(self._shared(x, self.start, len(self.layers)))
             loss += float(F.cross_entropy(scores, rows, reduction="sum"))
             right += int((scores.argmax(1) == rows).sum())
         return (loss / told, right / told) if told else (0.0, 0.0)

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from streamhebb.parts import describe_arguments
+from streamhebb.peers import Peers
 from streamhebb.values import Shape
 
 
@@ -25,6 +26,9 @@ class Layer(nn.Module):
         carried_buffers: names of the buffers with that state; they have as many rows as the first
             sample turns out to have, and none before.
         sample_ndim: dimensions of one sample, if the layer can tell, else ``None``.
+        peers: processes that each see a share of a mini-batch, see
+            [`streamhebb.distributed`][]; a layer that learns sums over them what it sums over
+            samples. ``None`` if there is only this one.
     """
 
     learns: bool = False
@@ -32,6 +36,7 @@ class Layer(nn.Module):
     carries: bool = False
     carried_buffers: tuple[str, ...] = ()
     sample_ndim: int | None = None
+    peers: Peers | None = None
 
     def shape(self, shape: Shape) -> Shape:
         """Return the shape of one sample's output from that of its input.
@@ -42,7 +47,7 @@ class Layer(nn.Module):
         return shape
 
     def respond(self, x: Tensor) -> Tensor:
-        """Return the output for a micro-batch ``(B, ...)``; changes nothing."""
+        """Return the output for a micro-batch ``(B, ...)``, sample by sample; changes nothing."""
         raise NotImplementedError
 
     def observe(self, x: Tensor) -> tuple[Tensor, Any]:

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from streamhebb import kernels
 from streamhebb.layers import states
+from streamhebb.layers.rows import neurons_last
 from streamhebb.parts import State
 from streamhebb.values import LocalUpdate
 
 if TYPE_CHECKING:
-    from streamhebb.layers.plastic import PlasticLayer
+    from streamhebb.layers.plastic import PlasticLayer, Seen
 
 
 def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> State:
@@ -28,7 +29,7 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
         The next state of the layer's scaling.
     """
     kept = states.read(layer, "scaling", layer._kept["scaling"])
-    whole = layer.eligibility is not None or layer.trained is not None
+    whole = not (layer.eligibility is None and layer.trained is None and layer.peers is None)
     if whole or not kernels.in_cache(update, layer.weight, layer.wiring):
         return _whole(layer, update, step, kept)
     if update.decay is not None:
@@ -59,6 +60,8 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
 def _whole(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float, kept: State) -> State:
     with layer._spare.lent(tuple(layer.weight.shape), layer.weight) as scratch:
         delta = kernels.accumulate(update, layer.weight, scratch, layer.wiring, layer.coarse)
+        if layer.peers is not None:
+            layer.peers.add_up(delta)  # before anything looks at how large it is
         if layer.eligibility is not None:
             delta = layer.eligibility_trace.mul_(layer.eligibility.decay).add_(delta)
         divisor, state = layer.scaling.divisor(delta, layer.synapse.groups, kept)
@@ -71,6 +74,42 @@ def _whole(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float, kept:
     if layer.constraint is not None:
         layer.constraint(layer.weight[rows])
     return state
+
+
+def change_own(
+    layer: PlasticLayer, seen: Seen, post: Tensor, rate: Tensor | float, modulator: float | Tensor
+) -> None:
+    """Change what a layer's neurons learn beside their feed-forward weights.
+
+    Args:
+        layer: whose bias, lateral weights and thresholds change.
+        seen: what it observed.
+        post: the postsynaptic factors.
+        rate: of its weights.
+        modulator: third factor.
+    """
+    if layer.bias is not None:
+        total, competitions, samples = post.sum(-2).reshape(-1), post.shape[-2], seen.samples
+        if layer.peers is not None:
+            counts = total.new_tensor([competitions, samples], dtype=torch.float64)
+            layer.peers.add_up(total, counts)
+            competitions, samples = map(int, counts.tolist())
+        change = layer.bias.change(total, layer.prior, competitions, samples)
+        change = change * rate * modulator
+        layer.prior[: layer.trained] += change[: layer.trained]
+    if layer.lateral is not None:
+        changed = layer.lateral.change(seen.drive, layer.lateral_weight, modulator)
+        layer.lateral_weight.copy_(changed)
+    if layer.threshold is not None:
+        spiking = layer.neuron is not None and layer.neuron.spikes
+        active = neurons_last(seen.out if spiking and seen.out is not None else post)
+        level = layer.get_buffer("level")
+        if layer.peers is None:
+            level.copy_(layer.threshold.adapt(active, level))
+        else:
+            moved = layer.threshold.adapt(active, torch.zeros_like(level))
+            layer.peers.add_up(moved)
+            level.add_(moved)
 
 
 class _ByRows:

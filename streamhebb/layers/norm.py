@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from streamhebb.errors import ShapeError
 from streamhebb.layers.base import Layer
 from streamhebb.parts import require
+from streamhebb.peers import Peers
 from streamhebb.values import Shape
 
 
@@ -32,6 +33,21 @@ def _across(per_channel: Tensor, x: Tensor) -> Tensor:
 class _Moments(NamedTuple):
     mean: Tensor
     var: Tensor
+
+
+def _pooled(
+    peers: Peers, count: float, first: Tensor, second: Tensor, shift: Tensor
+) -> tuple[float, _Moments]:
+    r"""Moments over all processes, from sums of $x - k$ and of its squares; float64.
+
+    $k$ is near the mean and the same in all processes, so that the difference of squares keeps
+    what sets the values apart.
+    """
+    total = first.new_tensor(float(count))
+    peers.add_up(total, first, second)
+    apart = first / total
+    var = (second / total - apart.square()).clamp_min(0)
+    return float(total), _Moments(shift.double() + apart, var)
 
 
 class BatchNorm(Layer):
@@ -81,15 +97,32 @@ class BatchNorm(Layer):
 
     def observe(self, x: Tensor) -> tuple[Tensor, _Moments]:
         """Normalise by the statistics of the mini-batch."""
-        if x.numel() == self.n_in:
-            raise ShapeError(
-                "BatchNorm cannot learn from one vector at a time: it has one value per feature. "
-                "Use RunningNorm for streams, or mini-batches of 2 and more"
-            )
+        if self.peers is not None:
+            return self._observe_share(x, self.peers)
+        self._check_count(x.numel() // self.n_in)
         # With momentum 1, torch's running statistics are those of this mini-batch.
         present = _Moments(x.new_zeros(self.n_in), x.new_zeros(self.n_in))
         out = F.batch_norm(x, *present, training=True, momentum=1.0, eps=self.eps)
         return out, present
+
+    def _observe_share(self, x: Tensor, peers: Peers) -> tuple[Tensor, _Moments]:
+        """Normalise rows of a mini-batch by the statistics of all of it."""
+        over = [d for d in range(x.ndim) if d != 1]
+        apart = x - _across(self.mean, x)
+        first, second = (v.sum(over, dtype=torch.float64) for v in (apart, apart.square()))
+        count, whole = _pooled(peers, x.numel() // self.n_in, first, second, self.mean)
+        self._check_count(count)
+        mean, var = whole.mean.to(x.dtype), whole.var.to(x.dtype)
+        out = F.batch_norm(x, mean, var, eps=self.eps)
+        return out, _Moments(mean, (whole.var * (count / (count - 1))).to(x.dtype))
+
+    @staticmethod
+    def _check_count(count: float) -> None:
+        if count == 1:
+            raise ShapeError(
+                "BatchNorm cannot learn from one vector at a time: it has one value per feature. "
+                "Use RunningNorm for streams, or mini-batches of 2 and more"
+            )
 
     def learn(self, seen: _Moments, modulator: Any = 1.0) -> None:
         """Move the running statistics."""
@@ -164,6 +197,8 @@ class RunningNorm(Layer):
         """Moments of each sample, shape ``(B, n_in)``."""
         if x.ndim == 2:
             return _Moments(x, torch.zeros_like(x))
+        if not len(x):  # a share without samples; torch would warn
+            return _Moments(x.new_zeros(0, self.n_in), x.new_zeros(0, self.n_in))
         var, mean = torch.var_mean(x.flatten(2), 2, correction=0)
         return _Moments(mean, var)
 
@@ -183,9 +218,17 @@ class RunningNorm(Layer):
 
     def learn(self, seen: _Moments, modulator: Any = 1.0) -> None:
         """Store the statistics, moved by what was seen."""
-        batch = seen.mean.shape[0]
-        var, mean = torch.var_mean(seen.mean, 0, correction=0)
-        together = _Moments(mean, seen.var.mean(0) + var)
+        batch: float = seen.mean.shape[0]
+        if self.peers is not None:
+            apart = seen.mean - self.mean
+            first, second = (
+                v.sum(0, dtype=torch.float64) for v in (apart, seen.var + apart.square())
+            )
+            batch, together = _pooled(self.peers, batch, first, second, self.mean)
+            together = _Moments(*(v.to(self.mean.dtype) for v in together))
+        else:
+            var, mean = torch.var_mean(seen.mean, 0, correction=0)
+            together = _Moments(mean, seen.var.mean(0) + var)
         share = (batch / (self.age + batch)).clamp_min(1 - (1 - 1 / self.tau) ** batch)
         mean, var = self._blend(together, share)
         self.mean.copy_(mean)

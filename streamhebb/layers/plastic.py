@@ -17,13 +17,12 @@ from streamhebb.homeostasis import AdaptiveThreshold
 from streamhebb.init import Init, Normal
 from streamhebb.lateral import Lateral
 from streamhebb.layers import states
-from streamhebb.layers.changing import change
+from streamhebb.layers.changing import change, change_own
 from streamhebb.layers.makeup import OPTIONAL, check_parts
 from streamhebb.layers.rows import (
     batch_first,
     by_instant,
     joined,
-    neurons_last,
     per_neuron,
     split,
     summed,
@@ -358,30 +357,12 @@ class PlasticLayer(WiredLayer):
             modulator = 1.0  # it has been used
         rate = self.current_rate()
         step = rate[:, None] * modulator if isinstance(rate, Tensor) else rate * modulator
-        self._learn_own(seen, post, rate, modulator)
+        change_own(self, seen, post, rate, modulator)
         scaling = change(self, update, step)
         states.write(self, "rule", kept)
         states.write(self, "scaling", scaling)
         self._carry_on(seen, carried)
         self.updates.add_(1)
-
-    def _learn_own(
-        self, seen: Seen, post: Tensor, rate: Tensor | float, modulator: float | Tensor
-    ) -> None:
-        """Change what neurons learn beside their feed-forward weights."""
-        if self.bias is not None:
-            total = post.sum(-2).reshape(-1)
-            change = self.bias.change(total, self.prior, post.shape[-2], seen.samples)
-            change = change * rate * modulator
-            self.prior[: self.trained] += change[: self.trained]
-        if self.lateral is not None:
-            changed = self.lateral.change(seen.drive, self.lateral_weight, modulator)
-            self.lateral_weight.copy_(changed)
-        if self.threshold is not None:
-            spiking = self.neuron is not None and self.neuron.spikes
-            active = seen.out if spiking and seen.out is not None else post
-            level = self.get_buffer("level")
-            level.copy_(self.threshold.adapt(neurons_last(active), level))
 
     # -- what users see ------------------------------------------------------------------------
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch.distributed as dist
 
 import streamhebb as sh
 
@@ -78,3 +80,40 @@ def test_spiking_shows_both_nets(tmp_path):
     timing, random = (float(part.split()[-1].rstrip("%")) for part in out.split(","))
     assert timing > 30
     assert random > 30
+
+
+def test_distributed_learns_in_two_processes(tmp_path):
+    path = tmp_path / "net.safetensors"
+    out = together(2, "--limit", "203", "--epochs", "5", "--save", str(path), folder=tmp_path)
+    assert "epoch 5 of the readout, 2 processes: " in out
+    assert float(out.split("%")[-2].split()[-1]) > 70, out  # a guess is right once in ten
+    assert sh.load(path).counts["learned"] == 6 * 203
+
+
+def together(count: int, *arguments: str, folder: Path) -> str:
+    """Run examples/distributed.py in some processes, by what torchrun would set."""
+    if not (dist.is_available() and dist.is_gloo_available()):
+        pytest.skip("this torch has no gloo")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    given = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
+    given |= {"MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    command = [sys.executable, "-W", "error", str(ROOT / "examples" / "distributed.py"), *arguments]
+    running = [
+        subprocess.Popen(
+            command, cwd=folder, env=os.environ | given | {"RANK": str(rank)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(count)
+    ]  # fmt: skip
+    try:
+        said = [one.communicate(timeout=100) for one in running]
+    finally:
+        for one in running:
+            one.kill()
+            one.wait()
+    for one, (_, error) in zip(running, said, strict=True):
+        assert one.returncode == 0, error
+    assert not any(out for out, _ in said[1:])  # the first one speaks for all
+    return said[0][0]
