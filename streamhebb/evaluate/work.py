@@ -120,7 +120,15 @@ class Work:
             return torch.cat([self._shared(part, 0, self.start) for part in self._chunks(x)])
         made = outputs(below, self.scheduler, torch.split(x, CHUNK))
         first = next(made)
-        whole = first.new_empty(len(x), *first.shape[1:])  # parts beside it would be twice as much
+        # In the layout of its parts, for kernels round by it; beside all parts, twice the memory.
+        last = first.ndim == 4 and not first.is_contiguous()
+        layout = torch.channels_last if last else torch.contiguous_format
+        whole = torch.empty(
+            (len(x), *first.shape[1:]),
+            dtype=first.dtype,
+            device=first.device,
+            memory_format=layout,
+        )
         done = 0
         for part in itertools.chain((first,), made):
             whole[done : done + len(part)] = part
