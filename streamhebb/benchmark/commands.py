@@ -9,17 +9,21 @@ from typing import Annotated
 import torch
 import typer
 
+from streamhebb.benchmark.dense.command import dense
 from streamhebb.benchmark.offline.command import cifar10, probe
 from streamhebb.benchmark.record import Out as _Out
 from streamhebb.benchmark.record import finish as _finish
 from streamhebb.benchmark.schedule.commands import app as schedule
 from streamhebb.benchmark.speed.command import speed
+from streamhebb.benchmark.spiking.command import spiking
 
 app = typer.Typer(
     help="Measure: one command for each figure in the documentation.", no_args_is_help=True
 )
 app.add_typer(schedule, name="schedule")
 app.command()(speed)
+app.command()(dense)
+app.command()(spiking)
 app.command()(cifar10)
 app.command()(probe)
 

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +31,22 @@ def machine() -> dict[str, Any]:
         "numpy": version("numpy"),
         "threads": torch.get_num_threads(),
     }
+
+
+def versions(*names: str) -> dict[str, str | None]:
+    """Versions of packages; ``None`` for one that is not installed.
+
+    Example:
+        >>> versions("no-such-package")
+        {'no-such-package': None}
+    """
+    found: dict[str, str | None] = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
 
 
 def cores() -> int:
