@@ -198,13 +198,15 @@ class PlasticLayer(WiredLayer):
     def rows(self) -> kernels.Rows:
         """What is known of every neuron's weights, looked up only if they changed since."""
         weight, version, rows = self._known or (None, 0, None)
-        if rows is not None and weight is self.weight and version == self.weight._version:
+        if rows is not None and weight is self.weight and version == weight._version:
             return rows
         return self.remember(kernels.rows_of(self.weight))
 
     def remember(self, rows: kernels.Rows) -> kernels.Rows:
         """Keep what is known of the present weights until they change."""
-        self._known = self.weight, self.weight._version, rows
+        weight = self.weight
+        # Past torch's own way of setting attributes, which costs as much as an operator.
+        self.__dict__["_known"] = weight, weight._version, rows
         return rows
 
     def _rate_radius(self) -> Tensor:
@@ -357,7 +359,9 @@ class PlasticLayer(WiredLayer):
         if modulated(self.rule):
             modulator = 1.0  # it has been used
         rate = self.current_rate()
-        step = rate[:, None] * modulator if isinstance(rate, Tensor) else rate * modulator
+        step = rate[:, None] if isinstance(rate, Tensor) else rate
+        if isinstance(modulator, Tensor) or modulator != 1:
+            step = step * modulator
         self._learn_own(seen, post, rate, modulator)
         scaling = change(self, update, step)
         states.write(self, "rule", kept)
