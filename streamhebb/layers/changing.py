@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from streamhebb.layers.plastic import PlasticLayer
 
 
+def step_of(rate: Tensor | float, modulator: Tensor | float) -> Tensor | float:
+    """Rate times modulator: one number, or shape ``(n_out, 1)``."""
+    step = rate[:, None] if isinstance(rate, Tensor) else rate
+    if isinstance(modulator, Tensor) or modulator != 1:
+        step = step * modulator
+    return step
+
+
 def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> State:
     """Change a layer's weights as its rule asks.
 

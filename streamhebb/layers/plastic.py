@@ -17,7 +17,7 @@ from streamhebb.homeostasis import AdaptiveThreshold
 from streamhebb.init import Init, Normal
 from streamhebb.lateral import Lateral
 from streamhebb.layers import states
-from streamhebb.layers.changing import change
+from streamhebb.layers.changing import change, step_of
 from streamhebb.layers.makeup import OPTIONAL, check_parts
 from streamhebb.layers.rows import (
     batch_first,
@@ -204,9 +204,8 @@ class PlasticLayer(WiredLayer):
 
     def remember(self, rows: kernels.Rows) -> kernels.Rows:
         """Keep what is known of the present weights until they change."""
-        weight = self.weight
-        # Past torch's own way of setting attributes, which costs as much as an operator.
-        self.__dict__["_known"] = weight, weight._version, rows
+        # Past nn.Module's setattr, which costs as much as an operator.
+        self.__dict__["_known"] = self.weight, self.weight._version, rows
         return rows
 
     def _rate_radius(self) -> Tensor:
@@ -359,11 +358,8 @@ class PlasticLayer(WiredLayer):
         if modulated(self.rule):
             modulator = 1.0  # it has been used
         rate = self.current_rate()
-        step = rate[:, None] if isinstance(rate, Tensor) else rate
-        if isinstance(modulator, Tensor) or modulator != 1:
-            step = step * modulator
         self._learn_own(seen, post, rate, modulator)
-        scaling = change(self, update, step)
+        scaling = change(self, update, step_of(rate, modulator))
         states.write(self, "rule", kept)
         states.write(self, "scaling", scaling)
         self._carry_on(seen, carried)
