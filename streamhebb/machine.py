@@ -24,10 +24,8 @@ def machine() -> dict[str, Any]:
         "gpu": gpu(),
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
-        "streamhebb": _version("streamhebb"),
         "torch": torch.__version__,
-        "numpy": _version("numpy"),
-        "numba": _version("numba"),
+        **versions("streamhebb", "numpy", "numba"),
         "threads": torch.get_num_threads(),
     }
 
@@ -55,9 +53,17 @@ def gpu() -> str | None:
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
 
 
-def _version(package: str) -> str | None:
-    """Version of an installed package; ``None`` for a checkout that is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def versions(*names: str) -> dict[str, str | None]:
+    """Versions of packages; ``None`` for one that is not installed.
+
+    Example:
+        >>> versions("no-such-package")
+        {'no-such-package': None}
+    """
+    found: dict[str, str | None] = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found

@@ -73,7 +73,7 @@ class NormRate:
 
     def __call__(self, radius: Tensor, updates: int) -> Tensor:
         """Return one rate per neuron."""
-        return self.lr * ((radius - 1).abs_() + 1e-10) ** self.power
+        return (radius - 1).abs_().add_(1e-10).pow_(self.power).mul_(self.lr)
 
 
 @dataclass(frozen=True)

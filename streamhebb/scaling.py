@@ -89,7 +89,7 @@ class LayerMax:
         Args:
             update: one outer product, and perhaps a decay.
             weight: shape ``(n_out, n_in)``.
-            top: largest absolute weight of each neuron, shape ``(n_out,)``.
+            top: largest absolute weight of each neuron or a bound of it, shape ``(n_out,)``.
             coarse: whether the change is made of rounded numbers.
         """
         found = kernels.largest_change(update, weight, top, coarse)

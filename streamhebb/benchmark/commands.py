@@ -9,11 +9,13 @@ from typing import Annotated
 import torch
 import typer
 
+from streamhebb.benchmark.dense.command import dense
 from streamhebb.benchmark.offline.command import cifar10, probe
 from streamhebb.benchmark.record import Out as _Out
 from streamhebb.benchmark.record import finish as _finish
 from streamhebb.benchmark.schedule.commands import app as schedule
 from streamhebb.benchmark.speed.command import speed
+from streamhebb.benchmark.spiking.command import spiking
 from streamhebb.benchmark.suite import list_experiments, report, run
 
 app = typer.Typer(
@@ -24,6 +26,8 @@ app.command("list")(list_experiments)
 app.command()(run)
 app.command()(report)
 app.command()(speed)
+app.command()(dense)
+app.command()(spiking)
 app.command()(cifar10)
 app.command()(probe)
 

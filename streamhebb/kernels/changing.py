@@ -10,19 +10,24 @@ the layer, that is found first, from a bound that every neuron's change keeps:
 $$b_j = \sum_n |post_{nj}| \max_i |pre_{ni}| + |decay_j| \max_i |w_{ji}|$$
 
 The neurons with the highest bounds are computed; when the largest change among them is above the
-bounds of all others, it is the largest of all. In the published nets a handful will do.
+bounds of all others, it is the largest of all. In the published nets a handful will do. Of few
+competitions a handful will also do if the length of a neuron's weights stands for its largest
+weight, which then need not be looked for at every step.
+
+Of few competitions the change itself is written nowhere, where the backend can: it is made, added
+and the new weights are measured in one pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from streamhebb.kernels.choice import active
 from streamhebb.kernels.dispatch import check_update
+from streamhebb.kernels.passes import WORTH
 from streamhebb.kernels.patches import Patches
 from streamhebb.kernels.spare import Spare
 from streamhebb.kernels.torch_backend import product
@@ -32,40 +37,74 @@ from streamhebb.values import LocalUpdate
 LARGE = 1 << 20  # weights; below, a change stays in the cache as it is
 AT_ONCE = 1 << 20  # numbers of a change that are made at a time: 4 MiB in float32
 TRIED = (4, 16, 64)  # neurons whose change is computed to find the largest, one try after the other
+FEW = 16  # competitions; of so few, the length of a neuron's weights bounds the largest well enough
+LOST = 1.1e-19  # squares of smaller weights are lost in float32
 ROUNDING, COARSE = 1.0001, 1.1  # a bound is itself rounded; so are, if coarse, the factors
 
 Step = Tensor | Callable[[slice, Tensor], Tensor]
 """Shape ``(n_out, 1)``; or a function that gives the rows of it, from them and their change."""
 
 
-class Rows(NamedTuple):
-    """What is known of every neuron's weights.
+class Rows:
+    """What is known of every neuron's weights, as long as they do not change.
 
-    Attributes:
+    Args:
+        weight: shape ``(n_out, n_in)``.
         norm: length, shape ``(n_out,)``.
-        top: largest absolute weight, shape ``(n_out,)``.
+        top: largest absolute weight, shape ``(n_out,)``; ``None`` to look when it is asked for.
     """
 
-    norm: Tensor
-    top: Tensor
+    def __init__(self, weight: Tensor, norm: Tensor, top: Tensor | None = None) -> None:
+        self.norm = norm
+        self._weight, self._top = weight, top
+
+    @property
+    def top(self) -> Tensor:
+        """Largest absolute weight, shape ``(n_out,)``."""
+        top = self._top
+        if top is None:
+            top = torch.empty_like(self.norm)
+            _look(self._weight, torch.empty_like(self.norm), top)
+            self._top = top  # only now: another thread may ask meanwhile
+        return top
+
+    def bounds(self, competitions: int) -> Iterator[Tensor]:
+        """Bounds of the largest absolute weight, ``(n_out,)``; first what is known already.
+
+        Args:
+            competitions: in which the neurons take part.
+        """
+        if competitions <= FEW:
+            yield self.norm + LOST
+        yield self.top
 
 
 def rows_of(weight: Tensor) -> Rows:
     """Look at every neuron's weights, ``(n_out, n_in)``.
 
     Example:
-        >>> rows_of(torch.tensor([[3.0, -4.0]]))
-        Rows(norm=tensor([5.]), top=tensor([4.]))
+        >>> rows = rows_of(torch.tensor([[3.0, -4.0]]))
+        >>> rows.norm, rows.top
+        (tensor([5.]), tensor([4.]))
     """
-    rows = Rows(weight.new_empty(len(weight)), weight.new_empty(len(weight)))
-    pieces = cut(len(weight), 8 * weight.numel())
+    norm = weight.new_empty(weight.shape[0])
+    _look(weight, norm, None)
+    return Rows(weight, norm)
+
+
+def _look(weight: Tensor, norm: Tensor, top: Tensor | None) -> None:
+    """Write the length and, if wanted, the largest absolute weight of every neuron."""
+    pieces = cut(weight.shape[0], WORTH * weight.numel())
 
     def piece(number: int) -> None:
         own = pieces[number]
-        active().look(weight[own], rows.norm[own], rows.top[own])
+        active().look(weight[own], norm[own], _of(top, own))
 
     in_pieces(piece, len(pieces))
-    return rows
+
+
+def _of(value: Tensor | None, rows: slice) -> Tensor | None:
+    return None if value is None else value[rows]
 
 
 def in_cache(update: LocalUpdate, weight: Tensor, index: Tensor | None) -> bool:
@@ -114,31 +153,37 @@ def change(
     """
     check_update(update, weight, weight, None)
     (outer,), backend = update.outer, active()
-    decay = None if update.decay is None else update.decay.sum(-2)[:, None]
-    rows = Rows(weight.new_empty(len(weight)), weight.new_empty(len(weight)))
-    pieces = cut(len(weight), weight.numel() * len(outer.pre))
-    if isinstance(outer.pre, Patches):
-        _ = outer.pre.tiles  # made here, not in a piece
+    post, pre = outer.post, outer.pre
+    decay = None if update.decay is None else over_competitions(update.decay)[:, None]
+    norm = weight.new_empty(weight.shape[0])
+    top = None if pre.shape[0] <= FEW else torch.empty_like(norm)
+    pieces = cut(weight.shape[0], weight.numel() * pre.shape[0])
+    if isinstance(pre, Patches):
+        _ = pre.tiles  # made here, not in a piece
     at_once = max(16, AT_ONCE // weight.shape[1] // 16 * 16)
 
     def piece(number: int) -> None:
         own = pieces[number]
+        if isinstance(step, Tensor) and not coarse:
+            factors = post[:, own], pre, _of(decay, own), step[own]
+            if backend.renew(*factors, weight[own], norm[own], _of(top, own)):
+                return
         with spare.lent((min(at_once, own.stop - own.start), weight.shape[1]), weight) as memory:
             for start in range(own.start, own.stop, at_once):
                 few = slice(start, min(start + at_once, own.stop))
                 made = memory[: few.stop - few.start]
-                product(outer.post[:, few], outer.pre, made, None, coarse)
-                less = None if decay is None else decay[few]
+                product(post[:, few], pre, made, None, coarse)
+                less = _of(decay, few)
                 if isinstance(step, Tensor):
                     own_step = step[few]
                 else:
                     if less is not None:
                         made.addcmul_(weight[few], less, value=-1)
                     less, own_step = None, step(few, made)
-                backend.add(made, less, own_step, weight[few], rows.norm[few], rows.top[few])
+                backend.add(made, less, own_step, weight[few], norm[few], _of(top, few))
 
     in_pieces(piece, len(pieces))
-    return rows
+    return Rows(weight, norm, top)
 
 
 def largest_change(
@@ -149,7 +194,7 @@ def largest_change(
     Args:
         update: one outer product, and perhaps a decay.
         weight: shape ``(n_out, n_in)``.
-        top: largest absolute weight of each neuron, shape ``(n_out,)``.
+        top: largest absolute weight of each neuron or a bound of it, shape ``(n_out,)``.
         coarse: whether the factors of the product are rounded first.
 
     Returns:
@@ -164,35 +209,53 @@ def largest_change(
         tensor(6.)
     """
     (outer,) = update.outer
-    decay = None if update.decay is None else update.decay.sum(-2)
+    decay = None if update.decay is None else over_competitions(update.decay)
+    if not coarse:
+        quick: Tensor | None = active().largest_change(outer.post, outer.pre, decay, weight, top)
+        if quick is not None:
+            return quick
     bound = _weighed(outer.post, _tops(outer.pre))
     if decay is not None:
         bound.addcmul_(decay.abs(), top)
     bound.mul_(COARSE if coarse else ROUNDING)
-    order = bound.topk(min(len(bound), sum(TRIED) + 1))
+    order = bound.topk(min(bound.shape[0], sum(TRIED) + 1))
     found, after = weight.new_zeros(()), 0
     for count in TRIED:
         few = order.indices[after : after + count]
-        made = weight.new_empty(len(few), weight.shape[1])
+        made = weight.new_empty(few.shape[0], weight.shape[1])
         product(outer.post[:, few], outer.pre, made, None, coarse)
         if decay is not None:
             made.addcmul_(weight[few], decay[few, None], value=-1)
         found = torch.maximum(found, made.abs_().amax())
-        after += len(few)
-        if after == len(bound) or not found < order.values[after]:  # or NaN: nothing is larger
-            return found
+        after += few.shape[0]
+        if after == bound.shape[0] or found >= order.values[after] or found.isnan():
+            return found  # nothing is larger, nor than what is not a number
     return None
+
+
+def over_competitions(decay: Tensor) -> Tensor:
+    """Sum of what each competition wants, ``(n, n_out)``, for every neuron, ``(n_out,)``.
+
+    Example:
+        >>> over_competitions(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+        tensor([4., 6.])
+    """
+    return decay[0] if decay.shape[0] == 1 else decay.sum(0)
 
 
 def _tops(pre: Tensor) -> Tensor:
     """Largest absolute input of every competition, shape ``(n,)``."""
     if isinstance(pre, Patches):
         return pre.tops
-    return torch.maximum(pre.amax(1), pre.amin(1).neg_())
+    if pre.shape[0] <= FEW:
+        return pre.abs().amax(1)
+    return torch.maximum(pre.amax(1), pre.amin(1).neg_())  # without a copy of all windows
 
 
 def _weighed(post: Tensor, by: Tensor, at_once: int = 256) -> Tensor:
     """Sum of absolute factors times a number for each competition, shape ``(n_out,)``."""
+    if post.shape[0] <= at_once:
+        return by @ post.abs()
     total = post.new_zeros(post.shape[1])
     for few, own in zip(
         torch.split(post, at_once), torch.split(by, at_once), strict=True

@@ -178,85 +178,11 @@ def sparse_accumulate(
         _finish(sums, row, j, factor, decay, dense, weight, add)
 
 
-LONG = 64  # lanes for rows of weights; of fewer the compiler makes no vectors here
-
-
-@compiled
-def add(change: Array, decay: Array, step: Array, weight: Array, norm: Array, top: Array) -> None:
-    """Add ``step * (change - decay * weight)`` in place, and look at each row while it is near.
-
-    Args:
-        change: shape ``(k, n_in)``, float32 as all are.
-        decay: shape ``(k,)``, or empty.
-        step: shape ``(k,)``.
-        weight: shape ``(k, n_in)``.
-        norm: length of each row, shape ``(k,)``; written.
-        top: largest absolute value in each row, shape ``(k,)``; written.
-    """
-    squares, tops = np.empty(LONG, np.float32), np.empty(LONG, np.int32)
-    bits, top_bits = weight.view(np.int32), top.view(np.int32)
-    for j in range(weight.shape[0]):
-        d, w, s = change[j], weight[j], step[j]
-        if decay.size > 0:
-            less = decay[j]
-            for i in range(w.size):
-                w[i] += s * (d[i] - less * w[i])
-        else:
-            for i in range(w.size):
-                w[i] += s * d[i]
-        norm[j] = np.sqrt(_squares(w, squares))
-        top_bits[j] = _largest_bits(bits[j], tops)
-
-
-@compiled
-def look(weight: Array, norm: Array, top: Array) -> None:
-    """Write the length and the largest absolute value of each row."""
-    squares, tops = np.empty(LONG, np.float32), np.empty(LONG, np.int32)
-    bits, top_bits = weight.view(np.int32), top.view(np.int32)
-    for j in range(weight.shape[0]):
-        norm[j] = np.sqrt(_squares(weight[j], squares))
-        top_bits[j] = _largest_bits(bits[j], tops)
-
-
-@compiled
-def _squares(row: Array, lanes: Array) -> Any:
-    full = row.size // LONG * LONG
-    for lane in range(LONG):
-        lanes[lane] = 0
-    for start in range(0, full, LONG):
-        for lane in range(LONG):
-            lanes[lane] += row[start + lane] * row[start + lane]
-    for lane in range(row.size - full):
-        lanes[lane] += row[full + lane] * row[full + lane]
-    total = lanes[0]
-    for lane in range(1, LONG):
-        total += lanes[lane]
-    return total
-
-
-@compiled
-def _largest_bits(row: Array, lanes: Array) -> Any:
-    """Largest absolute value as bits, which are in the order of the numbers; NaN above all."""
-    full = row.size // LONG * LONG
-    for lane in range(LONG):
-        lanes[lane] = 0
-    for start in range(0, full, LONG):
-        for lane in range(LONG):
-            lanes[lane] = max(row[start + lane] & _UNSIGNED, lanes[lane])
-    for lane in range(row.size - full):
-        lanes[lane] = max(row[full + lane] & _UNSIGNED, lanes[lane])
-    top = lanes[0]
-    for lane in range(1, LONG):
-        top = max(top, lanes[lane])
-    return top
-
-
 LANES = 16  # sums and maxima run in so many lanes, whatever the machine's vectors hold
 _LOG2E = np.float32(1.4426950408889634)
 _MAGIC = np.float32(1.5 * 2**23)  # adding and taking it away rounds to a whole number
 _LOWEST = np.float32(-126.0)
 _ONE = np.float32(1.0)
-_UNSIGNED = np.int32(0x7FFFFFFF)  # all bits of a float32 but its sign
 # 2**f for f in [-1/2, 1/2], from its Taylor series; the error is below that of float32.
 _C1, _C2, _C3 = np.float32(6.93147181e-1), np.float32(2.40226507e-1), np.float32(5.55041087e-2)
 _C4, _C5, _C6 = np.float32(9.61812911e-3), np.float32(1.33335581e-3), np.float32(1.54035304e-4)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from streamhebb.kernels import loops, tile_loops, torch_backend
+from streamhebb.kernels import loops, row_loops, tile_loops, torch_backend
 from streamhebb.kernels.patches import Patches
 from streamhebb.kernels.winograd import Grid, Maps
 from streamhebb.sharing import cut, in_pieces
@@ -149,28 +149,86 @@ def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
 
 
 def add(
-    change: Tensor, decay: Tensor | None, step: Tensor, weight: Tensor, norm: Tensor, top: Tensor
+    change: Tensor,
+    decay: Tensor | None,
+    step: Tensor,
+    weight: Tensor,
+    norm: Tensor,
+    top: Tensor | None = None,
 ) -> None:
     """See `torch_backend.add`."""
-    if weight.dtype != torch.float32 or not _serves(weight, change, step):
+    if not _single(weight) or not _serves(weight, change, step):
         torch_backend.add(change, decay, step, weight, norm, top)
         return
-    less = loops.NONE["torch.float32"][0] if decay is None else _array(decay[:, 0])
-    loops.add(_array(change), less, _array(step[:, 0]), weight.numpy(), norm.numpy(), top.numpy())
+    row_loops.add(_array(change), *_steps(decay, step), *_rows(weight, norm, top))
     torch.autograd.graph.increment_version(weight)  # torch cannot know that it was changed
 
 
-def look(weight: Tensor, norm: Tensor, top: Tensor) -> None:
+def renew(
+    post: Tensor,
+    pre: Tensor,
+    decay: Tensor | None,
+    step: Tensor,
+    weight: Tensor,
+    norm: Tensor,
+    top: Tensor | None = None,
+) -> bool:
+    """See `torch_backend.renew`; for few competitions."""
+    if not _few(weight, pre) or not _serves(weight, post, pre, step):
+        return False
+    row_loops.renew(_array(post), _array(pre), *_steps(decay, step), *_rows(weight, norm, top))
+    torch.autograd.graph.increment_version(weight)
+    return True
+
+
+def largest_change(
+    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, top: Tensor
+) -> Tensor | None:
+    """See `torch_backend.largest_change`; of few competitions it is always found."""
+    if not _few(weight, pre) or not _serves(weight, post, pre, top):
+        return None
+    less = loops.NONE["torch.float32"][0] if decay is None else _array(decay)
+    found = weight.new_empty(1)
+    arrays = _array(post), _array(pre), less, _array(weight), _array(top)
+    row_loops.largest_change(*arrays, found.numpy())
+    return found[0]
+
+
+def look(weight: Tensor, norm: Tensor, top: Tensor | None = None) -> None:
     """See `torch_backend.look`."""
-    if weight.dtype != torch.float32 or not _serves(weight):
+    if not _single(weight) or not _serves(weight):
         torch_backend.look(weight, norm, top)
         return
-    loops.look(_array(weight), norm.numpy(), top.numpy())
+    row_loops.look(*_rows(weight, norm, top))
+
+
+def _single(weight: Tensor) -> bool:
+    """Whether loops over rows can work on these weights."""
+    return weight.dtype == torch.float32 and weight.is_contiguous()
+
+
+def _few(weight: Tensor, pre: Tensor) -> bool:
+    """Whether one pass over the weights is faster than a product of all competitions."""
+    return _single(weight) and 0 < pre.shape[0] <= FEW and weight.numel() > 0
+
+
+def _steps(decay: Tensor | None, step: Tensor) -> tuple[loops.Array, loops.Array]:
+    """Decay and step of some neurons, ``(k,)`` each."""
+    less = loops.NONE["torch.float32"][0] if decay is None else _array(decay[:, 0])
+    return less, _array(step[:, 0])
+
+
+def _rows(weight: Tensor, norm: Tensor, top: Tensor | None) -> tuple[loops.Array, ...]:
+    """The same memory, to be written to."""
+    tops = loops.NONE["torch.float32"][0] if top is None else top.numpy()
+    return weight.numpy(), norm.numpy(), tops
 
 
 def _array(value: Tensor) -> loops.Array:
     """The same memory, as loops take it."""
-    return value.detach().contiguous().numpy()
+    if value.requires_grad:
+        value = value.detach()
+    return value.contiguous().numpy()
 
 
 def _plan(outer: Outer, weight: Tensor, index: Tensor | None, plain: bool) -> _Plan | None:
@@ -209,10 +267,11 @@ def _finite(value: Tensor) -> bool:
 def _serves(*tensors: Tensor) -> bool:
     """Whether loops can work on these: one precision, in memory, no gradients."""
     dtype = tensors[0].dtype
-    return dtype in (torch.float32, torch.float64) and all(
-        value.dtype == dtype
-        and value.device.type == "cpu"
-        and not value.requires_grad
-        and not isinstance(value, Patches)
-        for value in tensors
-    )
+    if dtype != torch.float32 and dtype != torch.float64:
+        return False
+    for value in tensors:  # a plain loop: this is asked several times a step
+        if value.dtype != dtype or not value.is_cpu or value.requires_grad:
+            return False
+        if isinstance(value, Patches):
+            return False
+    return True

@@ -37,8 +37,8 @@ def drive(pre: Tensor, weight: Tensor, coarse: bool = False) -> Tensor:
         pre, weight = rounded(pre), rounded(weight)
     if pre.ndim != 2 or torch.is_grad_enabled():  # an ``out`` has no gradient
         return (pre @ by_group(weight, pre).mT).to(kind)
-    rows = cut(len(weight), pre.numel() * len(weight))
-    u = weight.new_empty(len(pre), len(weight), dtype=kind)
+    rows = cut(weight.shape[0], pre.numel() * weight.shape[0])
+    u = weight.new_empty(pre.shape[0], weight.shape[0], dtype=kind)
 
     def piece(number: int) -> None:
         neurons = rows[number]
@@ -136,7 +136,12 @@ def _accumulate(
 
 
 def add(
-    change: Tensor, decay: Tensor | None, step: Tensor, weight: Tensor, norm: Tensor, top: Tensor
+    change: Tensor,
+    decay: Tensor | None,
+    step: Tensor,
+    weight: Tensor,
+    norm: Tensor,
+    top: Tensor | None = None,
 ) -> None:
     """Add ``step * (change - decay * weight)`` in place, and look at the result.
 
@@ -154,11 +159,53 @@ def add(
     look(weight, norm, top)
 
 
-def look(weight: Tensor, norm: Tensor, top: Tensor) -> None:
-    """Write the length and the largest absolute weight of every neuron, each ``(k,)``."""
+def look(weight: Tensor, norm: Tensor, top: Tensor | None = None) -> None:
+    """Write the length of every neuron and, if wanted, its largest absolute weight, ``(k,)``."""
     torch.linalg.vector_norm(weight, 2, dim=1, out=norm)
-    # Two plain passes: torch's one pass for both, or for absolute values, is 10x slower by rows.
-    torch.maximum(weight.amax(1), weight.amin(1).neg_(), out=top)
+    if top is not None:
+        # Two plain passes: torch's one for both, or for absolute values, is 10x slower by rows.
+        torch.maximum(weight.amax(1), weight.amin(1).neg_(), out=top)
+
+
+def renew(
+    post: Tensor,
+    pre: Tensor,
+    decay: Tensor | None,
+    step: Tensor,
+    weight: Tensor,
+    norm: Tensor,
+    top: Tensor | None = None,
+) -> bool:
+    """Change rows of weights in one pass, as `add` does with the change that this would make.
+
+    Args:
+        post: shape ``(n, k)``.
+        pre: shape ``(n, n_in)``.
+        decay: shape ``(k, 1)``, or ``None``.
+        step: shape ``(k, 1)``.
+        weight: shape ``(k, n_in)``.
+        norm: see `look`.
+        top: see `look`.
+
+    Returns:
+        Whether there is such a pass for these; if not, nothing was done.
+    """
+    return False
+
+
+def largest_change(
+    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, top: Tensor
+) -> Tensor | None:
+    """The largest absolute change of all rows, if there is a quick way; shapes as for `renew`.
+
+    Args:
+        post: shape ``(n, k)``.
+        pre: shape ``(n, n_in)``.
+        decay: shape ``(k,)``, or ``None``.
+        weight: shape ``(k, n_in)``.
+        top: largest absolute weight of each row or a bound of it, shape ``(k,)``.
+    """
+    return None
 
 
 def product(
@@ -174,6 +221,8 @@ def product(
         return out
     if coarse:
         post, pre = rounded(post), rounded(pre)
+    if index is None and post.shape[-2] == 1 and post.dtype == out.dtype:
+        return torch.mul(post.mT, pre, out=by_group(out, pre))  # a pass; as a product 2x slower
     if index is None:
         write_product(post.mT, pre, by_group(out, pre))
         return out

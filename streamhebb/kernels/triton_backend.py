@@ -47,6 +47,7 @@ maps, product, add, look = (
     torch_backend.add,
     torch_backend.look,
 )
+renew, largest_change = torch_backend.renew, torch_backend.largest_change  # matrices of the CPU
 
 
 def drive(

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from streamhebb.layers.plastic import PlasticLayer, Seen
 
 
+def step_of(rate: Tensor | float, modulator: Tensor | float) -> Tensor | float:
+    """Rate times modulator: one number, or shape ``(n_out, 1)``."""
+    step = rate[:, None] if isinstance(rate, Tensor) else rate
+    if isinstance(modulator, Tensor) or modulator != 1:
+        step = step * modulator
+    return step
+
+
 def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> State:
     """Change a layer's weights as its rule asks.
 
@@ -32,18 +40,15 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
     whole = not (layer.eligibility is None and layer.trained is None and layer.peers is None)
     if whole or not kernels.in_cache(update, layer.weight, layer.wiring):
         return _whole(layer, update, step, kept)
-    if update.decay is not None:
-        update = update._replace(decay=update.decay.sum(-2, keepdim=True))  # once for all
-    steps = torch.as_tensor(step, dtype=layer.weight.dtype).expand(len(layer.weight), 1)
+    if update.decay is not None and update.decay.shape[0] > 1:
+        update = update._replace(decay=update.decay.sum(0, keepdim=True))  # once for all
+    steps = torch.as_tensor(step, dtype=layer.weight.dtype).expand(layer.weight.shape[0], 1)
     if layer.scaling.local:
         by_rows = _ByRows(layer, steps, kept)
         rows = kernels.change(update, layer.weight, by_rows, layer._spare, layer.coarse)
         state = by_rows.state()
     else:
-        foresee = getattr(layer.scaling, "foresee", None)
-        divisor = None
-        if foresee is not None:
-            divisor = foresee(update, layer.weight, layer.rows().top, layer.coarse)
+        divisor = _foreseen(layer, update)
         if divisor is None:
             layer.unforeseen += 1
             return _whole(layer, update, step, kept)
@@ -55,6 +60,18 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
     else:
         layer.remember(rows)
     return state
+
+
+def _foreseen(layer: PlasticLayer, update: LocalUpdate) -> Tensor | None:
+    """The divisor before the change is known, by the first bound of the weights that tells it."""
+    foresee = getattr(layer.scaling, "foresee", None)
+    if foresee is None:
+        return None
+    for top in layer.rows().bounds(update.outer[0].pre.shape[0]):
+        divisor: Tensor | None = foresee(update, layer.weight, top, layer.coarse)
+        if divisor is not None:
+            return divisor
+    return None
 
 
 def _whole(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float, kept: State) -> State:

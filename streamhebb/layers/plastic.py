@@ -17,7 +17,7 @@ from streamhebb.homeostasis import AdaptiveThreshold
 from streamhebb.init import Init, Normal
 from streamhebb.lateral import Lateral
 from streamhebb.layers import states
-from streamhebb.layers.changing import change, change_own
+from streamhebb.layers.changing import change, change_own, step_of
 from streamhebb.layers.makeup import OPTIONAL, check_parts
 from streamhebb.layers.rows import (
     batch_first,
@@ -197,13 +197,14 @@ class PlasticLayer(WiredLayer):
     def rows(self) -> kernels.Rows:
         """What is known of every neuron's weights, looked up only if they changed since."""
         weight, version, rows = self._known or (None, 0, None)
-        if rows is not None and weight is self.weight and version == self.weight._version:
+        if rows is not None and weight is self.weight and version == weight._version:
             return rows
         return self.remember(kernels.rows_of(self.weight))
 
     def remember(self, rows: kernels.Rows) -> kernels.Rows:
         """Keep what is known of the present weights until they change."""
-        self._known = self.weight, self.weight._version, rows
+        # Past nn.Module's setattr, which costs as much as an operator.
+        self.__dict__["_known"] = self.weight, self.weight._version, rows
         return rows
 
     def _rate_radius(self) -> Tensor:
@@ -356,9 +357,8 @@ class PlasticLayer(WiredLayer):
         if modulated(self.rule):
             modulator = 1.0  # it has been used
         rate = self.current_rate()
-        step = rate[:, None] * modulator if isinstance(rate, Tensor) else rate * modulator
         change_own(self, seen, post, rate, modulator)
-        scaling = change(self, update, step)
+        scaling = change(self, update, step_of(rate, modulator))
         states.write(self, "rule", kept)
         states.write(self, "scaling", scaling)
         self._carry_on(seen, carried)

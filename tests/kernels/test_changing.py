@@ -43,6 +43,147 @@ def test_a_change_with_a_known_step(size, decay, seed):
 
 
 @settings(deadline=None)  # numba compiles
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+@given(sizes, st.booleans(), st.booleans(), st.integers(0, 99))
+def test_a_change_is_the_equation_in_both_precisions(backend, size, decay, single, seed):
+    """Not more than one rounding of the weights, and those of a change a tenth of their size."""
+    dtype, bound = (torch.float32, 1e-7) if single else (torch.float64, 1e-12)
+    update, weight = an_update(*size, seed, decay), draw(*size[1:], seed=seed + 3)
+    (outer,) = update.outer
+    post, pre, weight = (value.to(dtype) for value in (outer.post, outer.pre, weight))
+    less = update.decay.sum(0, keepdim=True).to(dtype) if decay else None
+    exact = [value.double() for value in (post, pre, weight)]
+    wanted = exact[0].mT @ exact[1]
+    if decay:
+        wanted -= less.double().mT * exact[2]
+    step = 0.1 * weight.abs().max() / wanted.abs().max() * draw(size[1], 1, seed=seed + 4).tanh()
+    step = step.to(dtype)
+    expected = exact[2] + step.double() * wanted
+    version = weight._version
+    with kernels.use(backend):
+        rows = kernels.change(LocalUpdate((Outer(post, pre),), less), weight, step, kernels.Spare())
+        again = kernels.rows_of(weight)
+    assert weight._version > version
+    assert float((weight - expected).abs().max() / expected.abs().max()) < bound
+    assert torch.equal(rows.norm, again.norm)
+    assert torch.equal(rows.top, again.top)
+    assert torch.equal(rows.top, weight.abs().amax(1))
+    torch.testing.assert_close(rows.norm, weight.norm(dim=1), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-7), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("batch", [1, 3, 10])
+def test_a_large_layer_learns_as_the_paper_says(backend, dtype, bound, batch):
+    """One step from first weights, in float64 from the same numbers."""
+    layer = sh.Dense(784, 2000, scaling=sh.LayerMax(), rate=0.01)
+    layer.reset(torch.Generator().manual_seed(2))
+    layer.to(dtype)
+    x = torch.rand(batch, 784, generator=torch.Generator().manual_seed(3)).to(dtype)
+    w, u = layer.weight.double(), x.double() @ layer.weight.double().mT
+    y = -torch.softmax(u, 1)
+    y[range(batch), u.argmax(1)] *= -1
+    wanted = y.mT @ x.double() - (y * u).sum(0)[:, None] * w
+    expected = w + 0.01 * wanted / wanted.abs().max()
+    with torch.no_grad(), kernels.use(backend):
+        layer.learn(layer.observe(x)[1])
+    assert layer.unforeseen == 0
+    assert layer._known is not None  # it was changed by rows
+    assert float((layer.weight - expected).abs().max() / expected.abs().max()) < bound
+
+
+@pytest.mark.parametrize("backend", [torch_backend, numba_backend])
+def test_one_pass_is_for_what_it_can_do(backend):
+    """What it refuses it leaves as it was."""
+    weight, step, norm = torch.ones(3, 4), torch.ones(3, 1), torch.empty(3)
+    for post, pre, to in [
+        (torch.ones(0, 3), torch.ones(0, 4), weight),  # no competition
+        (torch.ones(9, 3), torch.ones(9, 4), weight),  # many
+        (torch.ones(1, 3), torch.ones(1, 4), torch.ones(4, 3).mT),  # not in the order of rows
+        (torch.ones(1, 3).double(), torch.ones(1, 4).double(), weight.double()),
+        (torch.ones(1, 0), torch.ones(1, 4), torch.ones(0, 4)),
+    ]:
+        before = to.clone()
+        assert not backend.renew(post, pre, None, step, to, norm)
+        assert backend.largest_change(post, pre, None, to, norm) is None
+        assert torch.equal(to, before)
+
+
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+def test_without_a_competition_nothing_changes(backend):
+    weight, update = torch.ones(3, 4), LocalUpdate((Outer(torch.ones(0, 3), torch.ones(0, 4)),))
+    with kernels.use(backend):
+        rows = kernels.change(update, weight, torch.ones(3, 1), kernels.Spare())
+    assert torch.equal(weight, torch.ones(3, 4))
+    assert rows.norm.tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+def test_weights_in_another_order_change_too(backend):
+    weight = torch.zeros(5, 6).mT
+    update = LocalUpdate((Outer(torch.ones(1, 6), torch.arange(5.0)[None]),))
+    with kernels.use(backend):
+        kernels.change(update, weight, torch.ones(6, 1), kernels.Spare())
+    assert torch.equal(weight, torch.arange(5.0).expand(6, 5))
+
+
+@settings(deadline=None)
+@given(st.tuples(st.integers(1, 4), st.integers(1, 90), st.integers(1, 30)), st.integers(0, 99))
+def test_loops_find_the_largest_change_of_few_competitions(size, seed):
+    """Always, and by any bound of the weights."""
+    update, weight = an_update(*size, seed), draw(*size[1:], seed=seed + 3)
+    whole = kernels.accumulate(update, weight, torch.empty_like(weight)).abs().amax()
+    (outer,), less, weight = update.outer, update.decay.sum(0).float(), weight.float()
+    for bound in (weight.abs().amax(1), weight.norm(dim=1), torch.full((size[1],), 1e9)):
+        found = numba_backend.largest_change(
+            outer.post.float(), outer.pre.float(), less, weight, bound
+        )
+        torch.testing.assert_close(found.double(), whole, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("where", ["post", "weight"])
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+def test_a_search_knows_what_is_not_a_number(bad, where, backend):
+    post, weight = draw(1, 300).float(), draw(300, 5, seed=1).float()
+    {"post": post[0], "weight": weight[:, 2]}[where][41] = bad
+    update = LocalUpdate((Outer(post, draw(1, 5, seed=2).float()),), post.clone())
+    with kernels.use(backend):
+        rows = kernels.rows_of(weight)
+        found = [kernels.largest_change(update, weight, bound) for bound in rows.bounds(1)]
+    assert not found[-1].isfinite()
+    assert found[0] is None or not found[0].isfinite()
+
+
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+def test_lengths_bound_weights_whose_squares_are_lost(backend):
+    """Weights of 1e-25 have length 0 in float32, and still change."""
+    update = LocalUpdate((Outer(torch.zeros(1, 200), torch.ones(1, 5)),), torch.ones(1, 200))
+    weight = torch.full((200, 5), 1e-25)
+    with kernels.use(backend):
+        rows = kernels.rows_of(weight)
+        assert not rows.norm.any()
+        for bound in rows.bounds(1):
+            found = kernels.largest_change(update, weight, bound)
+            assert found is None or float(found) == pytest.approx(1e-25)
+
+
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+def test_lengths_that_overflow_do_not_hide_the_largest_change(backend):
+    """Of 200 neurons with lengths beyond float32, whose decay is 0, the last one changes most."""
+    post = torch.full((1, 200), 1e-3)
+    post[0, 199] = 1.0
+    update = LocalUpdate((Outer(post, torch.ones(1, 5)),), torch.zeros(1, 200))
+    weight = torch.full((200, 5), 1e25)
+    with kernels.use(backend):
+        rows = kernels.rows_of(weight)
+        assert not rows.norm.isfinite().any()
+        found = [kernels.largest_change(update, weight, bound) for bound in rows.bounds(1)]
+    assert [each is None or float(each) == 1 for each in found] == [True, True]
+    assert found[1] is not None
+
+
+@settings(deadline=None)  # numba compiles
 @given(sizes, st.booleans(), st.integers(0, 99))
 def test_backends_add_and_look_alike(size, decay, seed):
     made, weight = draw(*size[1:], seed=seed).float(), draw(*size[1:], seed=seed + 1).float()
@@ -178,6 +319,23 @@ def test_what_was_not_foreseen_is_counted_and_learned(smaller, monkeypatch):
     assert torch.equal(layer.weight, whole.weight)
 
 
+def test_what_lengths_do_not_tell_the_largest_weights_do(smaller, monkeypatch):
+    layer = a_layer(sh.LayerMax())
+    whole = copy.deepcopy(layer)
+    layer.set_weight(layer.weight * 100)  # the decay counts: lengths are far from largest weights
+    whole.set_weight(layer.weight)
+    asked, find = [], sh.LayerMax.foresee
+    monkeypatch.setattr(
+        sh.LayerMax, "foresee", lambda *given: asked.append(find(*given)) or asked[-1]
+    )
+    monkeypatch.setattr(changing, "TRIED", (1, 1))
+    learn(layer, 1)
+    assert [found is None for found in asked] == [True, False]
+    monkeypatch.setattr(changing, "LARGE", 1 << 60)
+    learn(whole, 1)
+    torch.testing.assert_close(layer.weight, whole.weight, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.usefixtures("smaller")
 class TestRadiiThatAreKept:
     def test_they_are_those_of_the_weights(self):
@@ -212,15 +370,17 @@ class TestRadiiThatAreKept:
             twin.weight.mul_(1.01)
         assert torch.equal(twin.rows().norm, twin.radius())
 
+    @pytest.mark.parametrize("backend", ["torch", "numba"])
     @pytest.mark.parametrize("scaling", [sh.LayerMax(), sh.NeuronRMS()], ids=repr)
-    def test_learning_goes_on_from_a_snapshot_to_the_bit(self, scaling):
+    @pytest.mark.parametrize("batch", [1, 4])
+    def test_learning_goes_on_from_a_snapshot_to_the_bit(self, scaling, backend, batch):
         layer = a_layer(scaling).float()
-        with torch.no_grad():
+        with torch.no_grad(), kernels.use(backend):
             for number in range(6):
                 if number == 3:
                     twin = a_layer(scaling).float()
                     twin.load_state_dict(layer.state_dict())
                 for each in (layer, *([twin] if number >= 3 else [])):
-                    _, seen = each.observe(draw(4, 300, seed=number).float())
+                    _, seen = each.observe(draw(batch, 300, seed=number).float())
                     each.learn(seen)
         assert torch.equal(layer.weight, twin.weight)

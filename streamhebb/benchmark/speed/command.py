@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,13 +15,12 @@ from streamhebb.benchmark.record import Out, finish, show, whole_numbers
 from streamhebb.benchmark.speed.compare import (
     COARSE_WAYS,
     ON_CARD,
-    TUNED,
     WAYS,
     Speed,
     compare,
     draw,
-    malloc,
 )
+from streamhebb.benchmark.tuned import Tuned, malloc, start_again
 from streamhebb.parts import require_choice
 
 
@@ -41,17 +37,12 @@ def speed(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda for a card.")] = "cpu",
     seconds: Annotated[float, typer.Option(help="Of a turn of the plain step, about.")] = 0.5,
-    tuned: Annotated[
-        bool, typer.Option("--tuned", help="Keep freed memory instead of asking for it again.")
-    ] = False,
+    tuned: Tuned = False,
     picture: Annotated[Path | None, typer.Option(help="Also draw the result to this file.")] = None,
     out: Out = None,
 ) -> None:
     """The published CIFAR-10 net: each way to make a step beside the published step, plainly."""
-    if tuned and malloc() == "default":  # it is read when a process begins
-        command = [sys.executable, "-m", "streamhebb", *sys.argv[1:]]
-        again = subprocess.run(command, env=os.environ | TUNED, check=False)  # noqa: S603 - itself
-        raise typer.Exit(again.returncode)
+    start_again(tuned)
     there = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     require_choice("bench speed", "device", device, there)
     usual = WAYS if device == "cpu" else ON_CARD

@@ -8,7 +8,6 @@ learn. Winograd's products are fewer, so that a step may be below the floor of a
 from __future__ import annotations
 
 import copy
-import os
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
@@ -21,9 +20,12 @@ import torch
 from torch import Tensor
 
 from streamhebb import kernels
+from streamhebb.benchmark import beside, peaks
+from streamhebb.benchmark.beside import Took, turn, wait
 from streamhebb.benchmark.schedule.speed import natural_like, published
-from streamhebb.benchmark.schedule.turns import Side, in_flight, ratio, take_turns, threads
+from streamhebb.benchmark.schedule.turns import Side, in_flight, ratio, threads
 from streamhebb.benchmark.speed.plain import plain
+from streamhebb.benchmark.tuned import malloc
 from streamhebb.layers import Conv2d
 from streamhebb.net import StreamNet
 from streamhebb.schedule import Threads
@@ -43,10 +45,6 @@ COARSE_WAYS = tuple(f"{method}, {COARSE}" for method in ("direct", "winograd2"))
 """Worth measuring where the processor has instructions for them."""
 LOOKS = ", only responds"
 LANES = ", layers in threads"
-PEAK = 1024
-"""Side of the matrices whose product tells the peak."""
-TUNED = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "2000000000"}
-"""With these in the environment, freed memory is kept instead of given back and asked for again."""
 
 
 @dataclass(frozen=True)
@@ -89,23 +87,6 @@ def multiplications(net: StreamNet, shape: Shape = SHAPE) -> int:
             count += layer.weight.numel() * after[1] * after[2]
         shape = after
     return count
-
-
-def product(side: int = PEAK, device: str = "cpu") -> Side:
-    """A turn of the machine: seconds of one multiplication and addition of large matrices."""
-    a, b = torch.rand(side, side, device=device), torch.rand(side, side, device=device)
-    out = torch.empty(side, side, device=device)
-
-    def turn() -> float:
-        torch.mm(a, b, out=out)
-        _wait(device)
-        start = perf_counter()
-        for _ in range(4):
-            torch.mm(a, b, out=out)
-        _wait(device)
-        return (perf_counter() - start) / 4 / side**3
-
-    return turn
 
 
 def in_this_way(net: StreamNet, way: str) -> StreamNet:
@@ -159,30 +140,28 @@ def compare(
         start = perf_counter()
         base.step(batches[0])
         base.step(batches[1])
-        _wait(device)
+        wait(device)
         steps = max(2, round(2 * seconds / (perf_counter() - start)))
         sides: dict[str, Side] = {
-            "product": product(device=device),
-            "plain": partial(_turn, base.step, batches, steps),
+            "product": peaks.product(device=device),
+            "plain": partial(turn, base.step, batches, steps),
         }
         for way, each in nets.items():
             backend = next((word for word in way.split(", ")[1:] if word != COARSE), "torch")
-            sides[way] = partial(_turn, each.step, batches, steps, backend)
-            sides[way + LOOKS] = partial(_turn, each.respond, batches, steps, backend)
+            sides[way] = partial(turn, each.step, batches, steps, backend)
+            sides[way + LOOKS] = partial(turn, each.respond, batches, steps, backend)
             if count > 1 and device == "cpu":
                 lanes = copy.deepcopy(each)
                 lanes.scheduler = ends.enter_context(closing(Threads(count)))
                 sides[way + LANES] = partial(_in_flight, lanes, batches, max(steps, 8), backend)
-        for side in sides.values():
-            side()
-        took = take_turns(sides, range(rounds))
+        taken = beside.measure(sides, range(rounds))
     each_sample = multiplications(net, shape) * batch
-    peak = took.pop("product")
+    peak = taken.pop("product")
     found = []
-    for way, times in took.items():
+    for way, times in taken.items():
         learns = not way.endswith(LOOKS)
         floors = [each * each_sample * (2 if learns else 1) for each in peak]
-        ratios = [a / b for a, b in zip(took["plain"], times, strict=True)]
+        took = beside.took(times, taken["plain"])
         found.append(
             Speed(
                 way.removesuffix(LOOKS),
@@ -190,10 +169,10 @@ def compare(
                 count,
                 malloc(),
                 learns,
-                1000 * statistics.median(times),
-                statistics.median(ratios),
-                min(ratios),
-                max(ratios),
+                took.us / 1000,
+                took.times,
+                took.lowest,
+                took.highest,
                 1000 * statistics.median(floors),
                 ratio(floors, times),
             )
@@ -208,71 +187,17 @@ def _in_flight(net: StreamNet, batches: Sequence[Tensor], steps: int, backend: s
         return in_flight(net, block, None) / steps
 
 
-def _wait(device: str) -> None:
-    """Until a card has done what it was given."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def malloc() -> str:
-    """Which memory allocation this process runs with."""
-    return "tuned" if all(os.environ.get(k) == v for k, v in TUNED.items()) else "default"
-
-
-def _turn(
-    step: Callable[[Tensor], object],
-    batches: Sequence[Tensor],
-    steps: int,
-    backend: str = "torch",
-) -> float:
-    """Seconds a step."""
-    with kernels.use(backend):
-        step(batches[-1])  # not timed: caches hold what another side left there
-        _wait(batches[0].device.type)
-        start = perf_counter()
-        for number in range(steps):
-            step(batches[number % len(batches)])
-        _wait(batches[0].device.type)
-        return (perf_counter() - start) / steps
-
-
 def draw(found: Sequence[Speed], path: Path) -> Path:
     """Draw how many times as fast as the plain step each way was, as a PNG file.
 
     Raises:
         ConfigError: if the folder or disk refuses.
     """
-    # Matplotlib is slow to import.
-    from streamhebb.pictures.style import BLUE, INK, MUTED, ORANGE, new_figure, save, tidy
-
     note = "Median over rounds, with the worst and best one. The line is the published step."
-    figure = new_figure(7.2, 3.8, "Learning steps against the published one", note)
-    axes = figure.add_subplot()
-    learning = [row for row in found if row.learns]
-    ways = list(dict.fromkeys(row.way for row in learning))[1:]
-    groups = list(dict.fromkeys((row.batch, row.threads) for row in learning))
-    width = 0.8 / max(1, len(ways))
-    for place, way in enumerate(ways):
-        rows = [row for row in learning if row.way == way]
-        at = [
-            groups.index((r.batch, r.threads)) + width * (place - (len(ways) - 1) / 2) for r in rows
-        ]
-        heights = [row.times for row in rows]
-        spread = [[r.times - r.lowest for r in rows], [r.highest - r.times for r in rows]]
-        axes.bar(
-            at,
-            heights,
-            0.9 * width,
-            color=(ORANGE, BLUE, INK, "#e8b27a", "#8fb7d9", MUTED)[place % 6],
-            label=way,
-        )
-        axes.errorbar(at, heights, spread, fmt="none", ecolor=MUTED, elinewidth=1, capsize=3)
-    axes.axhline(1, color=MUTED, linewidth=0.8)
-    names = [f"batch {b}\n{n} thread{'s' if n > 1 else ''}" for b, n in groups]
-    axes.set_xticks(range(len(groups)), names)
-    axes.set_ylabel("times as fast")
-    tidy(axes)
-    axes.set_ylim(top=1.3 * max(row.highest for row in learning))  # room for the names
-    axes.legend(frameon=False, fontsize=8, loc="upper left", ncols=3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return save(figure, path)
+    bars: dict[str, dict[str, Took]] = {}
+    for row in found:
+        if row.learns and row.way != "plain":
+            took = Took(1000 * row.ms, row.times, row.lowest, row.highest)
+            group = beside.group(f"batch {row.batch}", row.threads)
+            bars.setdefault(row.way, {})[group] = took
+    return beside.draw("Learning steps against the published one", note, bars, path)

@@ -8,9 +8,11 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from streamhebb.benchmark import tuned
 from streamhebb.benchmark.commands import app
 from streamhebb.benchmark.speed import command
-from streamhebb.benchmark.speed.compare import TUNED, Speed
+from streamhebb.benchmark.speed.compare import Speed
+from streamhebb.benchmark.tuned import TUNED
 from streamhebb.errors import ConfigError
 
 
@@ -98,7 +100,7 @@ def test_with_tuned_memory_it_starts_again(monkeypatch):
         asked.update(words=words, env=env)
         return type("Done", (), {"returncode": 3})()
 
-    monkeypatch.setattr(command.subprocess, "run", run)
+    monkeypatch.setattr(tuned.subprocess, "run", run)
     monkeypatch.setattr(sys, "argv", ["streamhebb", "bench", "speed", "--tuned"])
     assert invoke("--tuned").exit_code == 3
     assert asked["words"][1:] == ["-m", "streamhebb", "bench", "speed", "--tuned"]
