@@ -49,8 +49,8 @@ def processor() -> str:
 
 
 def gpu() -> str | None:
-    """Name of the first CUDA card, if there is one."""
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    """Name of the CUDA card in use, if there is one."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
 def versions(*names: str) -> dict[str, str | None]:
