@@ -65,12 +65,21 @@ def save(net: Savable, path: str | os.PathLike[str], extra: Any) -> None:
     snapshot.write(path, tensors, {"net": net.describe(), "values": values, "extra": extra})
 
 
-def load(net: Savable, path: str | os.PathLike[str]) -> Any:
-    """Read a snapshot into the net, after checking that all of it fits."""
+def load(net: Savable, path: str | os.PathLike[str], readout: bool = True) -> Any:
+    """Read a snapshot into the net, after checking that all of it fits.
+
+    Args:
+        net: changed only if everything fits.
+        path: the file.
+        readout: whether the readout comes from it too, or stays as it is.
+    """
     tensors, meta = snapshot.read(path)
     if not isinstance(meta, dict) or not {"net", "values", "extra"} <= meta.keys():
         raise SnapshotError(f"{path} is a snapshot of streamhebb, but not of a net")
-    different = list(differences(meta["net"], net.describe(), _need_not_agree))
+    mine, theirs = net.describe(), dict(meta["net"])
+    if not readout:
+        theirs["readout"] = mine["readout"]
+    different = list(differences(theirs, mine, _need_not_agree))
     if different:
         raise SnapshotError(
             f"{path} is a snapshot of another net: {'; '.join(different[:5])}. Build the same "
@@ -83,11 +92,18 @@ def load(net: Savable, path: str | os.PathLike[str]) -> Any:
             state.setdefault(owner, {})[key] = value
         else:
             state[name] = value
+    if not readout:
+        own = {name: value for name, value in net.state_dict().items() if _of_readout(name)}
+        state = {name: value for name, value in state.items() if not _of_readout(name)} | own
     check_fits(net, state, path)
     if net.input_shape is None and meta["net"]["input_shape"] is not None:
         net.fix_shape(tuple(meta["net"]["input_shape"]))
     net.load_state_dict(state)
     return meta["extra"]
+
+
+def _of_readout(name: str) -> bool:
+    return name.startswith("readout.")
 
 
 def check_fits(net: Savable, state: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -115,7 +131,7 @@ def _misfits(
         a, b = mine[name], theirs[name]
         if isinstance(a, Tensor):
             # A readout with open classes has one row a class; the number of rows may differ.
-            skip = 1 if grows and name.startswith("readout.") else 0
+            skip = 1 if grows and _of_readout(name) else 0
             if a.shape[skip:] != b.shape[skip:] and name not in carried:
                 yield f"{name} has shape {tuple(b.shape)} there and {tuple(a.shape)} here"
             elif a.dtype != b.dtype:

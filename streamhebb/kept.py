@@ -120,8 +120,13 @@ class Kept(nn.Module):
         self._settle()
         checkpoint.save(self, path, extra)
 
-    def load(self, path: str | os.PathLike[str]) -> Any:
+    def load(self, path: str | os.PathLike[str], *, readout: bool = True) -> Any:
         """Restore a snapshot of the same net; the run then goes on as if never interrupted.
+
+        Args:
+            path: the file.
+            readout: ``False`` takes the layers only; the readout stays as it is, and may be
+                another one, or for other classes.
 
         Returns:
             What was given to ``save`` as ``extra``.
@@ -130,7 +135,7 @@ class Kept(nn.Module):
             SnapshotError: if it is damaged or of another net; the net is then untouched.
         """
         self._settle()
-        return checkpoint.load(self, path)
+        return checkpoint.load(self, path, readout)
 
     def _settle(self) -> None:
         """Wait for what is in flight; what went wrong there has been, or will be, raised there."""

@@ -383,3 +383,24 @@ def test_a_full_disk_leaves_the_last_snapshot_to_go_back_to(
     net.load(tmp_path / "snap")
     assert state(net) == saved
     assert run(net, items[10:]) == rest
+
+
+def test_layers_can_be_had_without_the_readout(tmp_path: Path) -> None:
+    def made(classes: int, seed: int) -> sh.StreamNet:
+        return sh.StreamNet(
+            sh.Dense(4, 6), readout=sh.SoftmaxReadout(6, classes=classes), seed=seed
+        )
+
+    saved, other = made(2, 0), made(3, 1)
+    for x, y in zip(torch.rand(9, 4), [0, 1, 0] * 3, strict=True):
+        saved.step(x, y)
+        other.step(x, y)
+    saved.save(tmp_path / "net")
+    kept = other.get_buffer("readout.weight").clone()
+    with pytest.raises(SnapshotError, match="readout"):
+        other.load(tmp_path / "net")
+    assert torch.equal(other.get_buffer("readout.weight"), kept)
+    other.load(tmp_path / "net", readout=False)
+    assert torch.equal(other.get_buffer("layers.0.weight"), saved.get_buffer("layers.0.weight"))
+    assert torch.equal(other.get_buffer("readout.weight"), kept)
+    assert other.counts == saved.counts

@@ -45,6 +45,8 @@ class OfflineTrial(Trial):
         changes: settings of the mini-language by the number of a block, or by ``"hidden"``, for all
             but the readout: ``{"0": {"radius": 3.0}}``.
         settings: of the data of phases without labels, that are replaced: ``{"epochs": 2}``.
+        start: a snapshot that the net starts from, in place of random weights.
+        start_readout: whether the readout starts from it too.
         validation: tests on a share of the training samples; the test set is not looked at.
         method: how convolutions make their products, where they can.
         precision: of these products.
@@ -62,6 +64,8 @@ class OfflineTrial(Trial):
     learned: int | None = Field(default=None, ge=0)
     changes: Changes = Field(default_factory=dict)
     settings: dict[str, int | float | str] = Field(default_factory=dict)
+    start: str | None = None
+    start_readout: bool = False
     validation: bool = False
     method: Literal["direct", "winograd2", "winograd4"] = "winograd4"
     precision: Literal["full", "bfloat16"] = "full"
@@ -70,6 +74,7 @@ class OfflineTrial(Trial):
         """A few words that name it."""
         words = [self.net, self.data, self.mode, self.hidden]
         words += [f"learned{self.learned}"] if self.learned is not None else []
+        words += ["start"] if self.start is not None else []
         for place, change in self.changes.items():
             words += [f"{'b' * place.isdigit()}{place}-{k}{v}" for k, v in change.items()]
         return " ".join(word for word in words if word)
@@ -107,8 +112,11 @@ class OfflineTrial(Trial):
 
         Raises:
             ConfigError: for settings that do not exist, or do not fit each other.
+            SnapshotError: if what it starts from is damaged, or of another net.
         """
         built = self.make()
+        if self.start is not None:
+            built.net.load(self.start, readout=self.start_readout)
         for number, block in enumerate(built.blocks):
             for layer in (built.net.layers[i] for i in block):
                 if isinstance(layer, WiredLayer):

@@ -156,3 +156,18 @@ def test_a_killed_trial_goes_on_and_ends_with_the_same_bits(tmp_path, line):
     kept = [folder_of(trial, tmp_path / name).measures for name in ("killed", "whole")]
     one, two = (read_lines(path) for path in kept)
     assert [each.epoch for each in one] == [each.epoch for each in two]
+
+
+def test_a_trial_starts_from_another_ones_net_with_or_without_the_readout(tmp_path):
+    first = OfflineTrial(net="2SoftMlpMNIST", **SMALL)
+    run_trial(first, tmp_path)
+    path = str(folder_of(first, tmp_path).net)
+    again = first.but(start=path, hidden="random").build().net
+    whole = first.but(start=path, start_readout=True).build().net
+    net = first.build().net
+    net.load(path)
+    for one in (again, whole):
+        assert torch.equal(one.layers[1].weight, net.layers[1].weight)
+    assert torch.equal(whole.readout.weight, net.readout.weight)
+    assert not again.readout.weight.any()
+    assert first.but(start=path).key != first.key
