@@ -7,10 +7,22 @@ from types import MappingProxyType
 from typing import Any
 
 from streamhebb.errors import ConfigError
+from streamhebb.suite.interpolations import InterpolationTrial
 from streamhebb.suite.offline import OfflineTrial
+from streamhebb.suite.onepass import OnePassTrial
+from streamhebb.suite.posthoc import PostHocTrial
+from streamhebb.suite.robust import RobustTrial
 from streamhebb.suite.trial import Trial, parse
 
-KINDS: Mapping[str, type[Trial]] = MappingProxyType({"offline": OfflineTrial})
+KINDS: Mapping[str, type[Trial]] = MappingProxyType(
+    {
+        "offline": OfflineTrial,
+        "post-hoc": PostHocTrial,
+        "one-pass": OnePassTrial,
+        "robust": RobustTrial,
+        "interpolations": InterpolationTrial,
+    }
+)
 """Kinds of trials by the name that files have for them."""
 
 

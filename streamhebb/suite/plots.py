@@ -60,7 +60,7 @@ def plot(
     else:
         axes.set_xticks([c for c in experiment.columns if not isinstance(c, str)])
     axes.set_xlabel(experiment.axis)
-    axes.set_ylabel("test accuracy, %")
+    axes.set_ylabel(experiment.quantity)
     tidy(axes)
     axes.legend(frameon=False, fontsize=8, labelcolor=MUTED)
     words = re.sub(r"[^a-z0-9]+", "-", f"{experiment.name} {note}".strip())
