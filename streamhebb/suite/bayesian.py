@@ -20,7 +20,7 @@ from streamhebb.suite.robust import L2, LINF, SIGMAS, RobustTrial
 
 SOURCE = "Moraitis et al., 2022 (arXiv:2107.05747); no figures of it are known here"
 
-_NEAR: dict[str, Any] = {"changes": {"0": {"radius": 5.0}}}
+_NEAR: dict[str, Any] = {"changes": {"0": {"radius": 2.5}}}
 _SOFT: dict[str, Any] = {"net": "2SoftMlpMNIST", **_NEAR}
 _HARD: dict[str, Any] = {"net": "hard-wta-mnist-mlp", **_NEAR}
 _PUBLISHED: dict[str, Any] = {"net": "2SoftMlpMNIST"}
@@ -36,8 +36,8 @@ _NETS = {
 
 _RADIUS = (
     "The published preset draws first weights of radius 35, from which one pass does not get far: "
-    "all neurons are then still near one another. Here they have radius 5, and rows that say so "
-    "the published 35."
+    "their radii are then still 13. Here they have radius 2.5, and rows that say so the published "
+    "35."
 )
 _EQUAL = (
     "Nets of one size, 784-2000-10. SoftHebb and hard WTA differ in the competition only, and have "
@@ -56,9 +56,9 @@ _POST_HOC = {
 }
 _ABOUT_LOSS = (
     "The readout is fitted last and then stays, while layer 1 begins anew from its first weights "
-    "and learns again, without labels, from the same samples in the same order. Back-propagation is "
-    "the published control: its readout is fitted to untrained weights and stays, and layer 1 then "
-    "follows the gradient of the loss, so it begins where SoftHebb does not. " + _RADIUS
+    "and learns again, without labels, from the same samples in the same order. The published "
+    "control is back-propagation: its readout is fitted to untrained weights and stays, and layer "
+    "1 then follows the gradient of the loss; so it begins with a readout that fits. " + _RADIUS
 )
 _ENDS = ("first test loss", "last test loss", "first test accuracy", "last test accuracy")
 
@@ -117,9 +117,9 @@ _ONE_PASS = Experiment(
     title="MNIST shown once: accuracy after so many samples",
     about=(
         f"{_EQUAL} *At once*: layer and readout learn together, each sample once, in mini-batches "
-        "of 32. *Readout afterwards*: the layer as it is by then, and a linear readout fitted in 10 "
-        "epochs to the samples seen so far. *Neurons named*: no readout; each neuron has the "
-        f"class it won most often. {_RADIUS}"
+        "of 32. *Readout afterwards*: the layer as it is then, and a linear readout fitted to the "
+        "samples seen so far, in 10 epochs. *Neurons named*: no readout; each neuron has the class "
+        f"it won most often. {_RADIUS}"
     ),
     cells=tuple(_one_pass()),
     axis="samples, each shown once",
@@ -194,10 +194,10 @@ _INTERPOLATIONS = (
         title="MNIST: from one class to the next along a net's gradient",
         about=(
             f"{_EQUAL} Ten test samples of every class go down the loss of the next class, within "
-            "an L2 distance of 8. Where they end is compared with all training samples: distances to "
-            "the nearest one of the class they left and of the class they were sent to (both L2), "
-            "and how often the nearest of all is of either class. A net whose gradient leads "
-            f"through the data ends near the second. {_RADIUS}"
+            "an L2 distance of 8. Where they end is compared with all training samples: L2 "
+            "distances to the nearest one of the class they left and of the class they were sent "
+            "to, and how often (%) the nearest of all is of either class. A net whose gradient "
+            f"leads through the data ends near the second. {_RADIUS}"
         ),
         cells=tuple(
             Cell(row, measure.removesuffix(" accuracy"), trial, measure=measure)

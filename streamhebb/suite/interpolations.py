@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -62,7 +61,7 @@ class InterpolationTrial(NetTrial):
                 at = way[round(part * self.steps / PARTS)]
                 sure = torch.softmax(scores(at), 1).gather(1, target[:, None])
                 result[f"confidence {part / PARTS:g}"] = float(sure.mean())
-        first = [int((source == row).nonzero()[0]) for row in source.unique()]
+        first = [int((source == row).nonzero()[0]) for row in sorted(set(source.tolist()))]
         steps = [round(part * self.steps / (SHOWN - 1)) for part in range(SHOWN)]
         walls = torch.stack([way[step][first] for step in steps], 1)
         path = work.folder.path / "interpolations.png"
@@ -71,9 +70,7 @@ class InterpolationTrial(NetTrial):
 
 
 @torch.no_grad()
-def begin(
-    scores: Any, x: Tensor, rows: Tensor, classes: int, each: int
-) -> tuple[Tensor, Tensor]:
+def begin(scores: Any, x: Tensor, rows: Tensor, classes: int, each: int) -> tuple[Tensor, Tensor]:
     """The first samples of every class that are read rightly, and their classes."""
     found = torch.cat([scores(part).argmax(1) for part in torch.split(x, 500)])
     right = found == rows
@@ -122,7 +119,7 @@ def draw(ways: Tensor, name: str, eps: float) -> Any:
     count, shown = ways.shape[:2]
     note = f"From left to right towards the next class, within an L2 distance of {eps:g}."
     figure = new_figure(0.7 * shown, 0.7 * count + 0.6, f"Interpolations: {name}", note)
-    cells: Sequence[Any] = figure.subplots(count, shown, squeeze=False).flat
+    cells: Any = figure.subplots(count, shown, squeeze=False).flat
     for axes, picture in zip(cells, ways.flatten(0, 1), strict=True):
         axes.imshow(picture.permute(1, 2, 0).cpu().numpy(), vmin=0, vmax=1, cmap="gray")
         axes.set_xticks([])

@@ -21,7 +21,7 @@ STOPS = (1000, 5000, 10000, 30000, 60000)
 
 
 class OnePassTrial(NetTrial):
-    """Layers and readout learn together from samples that are shown once, and are tested on the way.
+    """Layers and readout learn together from samples shown once, and are tested on the way.
 
     Three measures, each after every number of samples:
 
