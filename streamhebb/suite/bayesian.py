@@ -49,9 +49,9 @@ _EQUAL = (
 # ---- loss, post hoc ---------------------------------------------------------------------------
 
 _POST_HOC = {
-    "SoftHebb": PostHocTrial(**_SOFT),
-    "SoftHebb, first radius 35": PostHocTrial(**_PUBLISHED),
-    "SoftHebb, one by one": PostHocTrial(**_SOFT, batch_size=1),
+    "SoftHebb, radius 2.5": PostHocTrial(**_SOFT),
+    "SoftHebb, radius 35": PostHocTrial(**_PUBLISHED),
+    "SoftHebb one by one": PostHocTrial(**_SOFT, batch_size=1),
     "back-propagation": PostHocTrial(**_BACK),
 }
 _ABOUT_LOSS = (

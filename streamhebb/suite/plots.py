@@ -40,7 +40,8 @@ def plot(
             published.setdefault(cell.row, []).append((cell.column, cell.published))
     if not points:
         return None
-    words = "Mean over seeds, bars: standard deviation. Hollow: as published."
+    words = "Mean over seeds, bars: standard deviation."
+    words += " Hollow: as published." if published else ""
     figure = new_figure(7.2, 4.4, experiment.title, f"{words} Reduced: {note}." if note else words)
     axes = figure.add_subplot()
     for row, colour in zip(experiment.rows, COLOURS * 3, strict=False):

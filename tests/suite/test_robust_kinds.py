@@ -11,6 +11,7 @@ import torch
 
 from streamhebb.evaluate import features, train_phases
 from streamhebb.suite import read_trial, run_trial
+from streamhebb.suite.bayesian import EXPERIMENTS as BAYESIAN
 from streamhebb.suite.experiment import Cell, Experiment
 from streamhebb.suite.interpolations import InterpolationTrial, ends
 from streamhebb.suite.onepass import OnePassTrial
@@ -169,6 +170,29 @@ def test_ends_are_measured_by_hand():
     assert found["distance to source"] == pytest.approx(0.8)
     assert found["distance to target"] == pytest.approx(0.2)
     assert (found["nearest is target accuracy"], found["nearest is source accuracy"]) == (1, 0)
+
+
+# ---- experiments ------------------------------------------------------------------------------
+
+
+def test_every_cell_names_something_that_its_trial_finds(tmp_path):
+    tiny = {"twin": True, "samples": 60, "tested": 20, "epochs": 1}
+    results = {}
+    for cell in (cell for experiment in BAYESIAN for cell in experiment.cells):
+        trial = cell.trial
+        small = {"0": trial.changes.get("0", {}) | {"n_out": 20}}
+        kind = (trial.kind, "made_on" in trial.model_fields_set)
+        if kind not in results:
+            found = run(
+                trial.but(changes=small, made_on_changes={}, **tiny)
+                if trial.kind == "robust"
+                else trial.but(changes=small, **tiny),
+                tmp_path,
+            )
+            results[kind] = found.keys()
+        if trial.kind != "one-pass" or cell.column <= 60:
+            assert cell.measure in results[kind], cell
+    assert len(results) == 5
 
 
 # ---- shared -----------------------------------------------------------------------------------
