@@ -165,7 +165,11 @@ _ROBUSTNESS = tuple(
     )
     for name, words, measure, sizes, axis, moved, more in (
         ("noise", "Gaussian noise", "noise", SIGMAS[1:], "standard deviation of the noise", False,
-         "Noisy pixels are brought back between 0 and 1."),
+         "The noise is added as it is, of mean 0; pixels may leave the range from 0 to 1."),
+        ("noise-clipped", "Gaussian noise, clipped", "clipped noise", SIGMAS[1:],
+         "standard deviation of the noise", False,
+         "Noisy pixels are brought back between 0 and 1, which makes the dark ground brighter in "
+         "the mean: no longer noise of mean 0."),
         ("pgd-linf", "projected gradient ascent, every pixel", "linf", LINF,
          "largest change of a pixel", True,
          "White box, 20 steps, start by chance, the first 1000 test samples; at 0, all of them."),

@@ -26,8 +26,9 @@ TOGETHER = 250
 class RobustTrial(NetTrial):
     """Test a trained net on disturbed samples.
 
-    Noise is normal, and noisy pixels are brought back between 0 and 1. Attacks know the net
-    (white box): they follow the gradient of its cross-entropy; or, with ``made_on``, that of
+    Noise is normal; ``noise`` leaves it as it is, of mean 0, and ``clipped noise`` brings pixels
+    back between 0 and 1, so that dark ones become brighter in the mean. Attacks know the net (white
+    box): they follow the gradient of its cross-entropy; or, with ``made_on``, that of
     another net, which tells a net that withstands from one that only hides its gradient.
 
     Args:
@@ -61,8 +62,9 @@ class RobustTrial(NetTrial):
         result: Result = {"test_accuracy": accuracy(scores, data.x_test, rows)}
         if self.made_on is None:
             for sigma in SIGMAS:
-                noisy = noise(data.x_test, sigma, self.seed)
-                result[f"noise {sigma:g} accuracy"] = accuracy(scores, noisy, rows)
+                for name, clip in (("noise", False), ("clipped noise", True)):
+                    noisy = noise(data.x_test, sigma, self.seed, clip=clip)
+                    result[f"{name} {sigma:g} accuracy"] = accuracy(scores, noisy, rows)
         x, rows = data.x_test[: self.attacked], rows[: self.attacked]
         result["attacked accuracy"] = accuracy(scores, x, rows)
         along = scores

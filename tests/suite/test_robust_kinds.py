@@ -115,7 +115,7 @@ def few_sizes(monkeypatch):
 def test_attacks_do_harm_and_noise_of_0_does_none(tmp_path, few_sizes):
     more = {"attacked": 20, "steps": 5}
     found = run(RobustTrial(**BACK | {"epochs": 10, "samples": 300}, **more), tmp_path)
-    assert found["noise 0 accuracy"] == found["test_accuracy"]
+    assert found["noise 0 accuracy"] == found["clipped noise 0 accuracy"] == found["test_accuracy"]
     assert found["linf 0.3 accuracy"] <= found["linf 0.05 accuracy"] <= found["attacked accuracy"]
     assert found["linf 0.3 accuracy"] < found["attacked accuracy"]
     assert found["fgsm 0.3 accuracy"] < found["attacked accuracy"]
