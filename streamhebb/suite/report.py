@@ -109,7 +109,7 @@ def section(
     picture = plot(experiment, found, out, note)
     if picture is not None:
         parts.append(f"![{title}]({picture.name})\n")
-    parts += _pictures(cells, found, out)
+    parts += [] if picture is not None else _pictures(cells, found, out)
     parts += [part for part in (_exact(cells, found), turned_table(cells, found)) if part]
     missing = len(experiment.cells) - len(cells)
     parts.append(_footer(experiment, cells, found, missing))
@@ -180,7 +180,10 @@ def _cell(cell: Cell | None, found: dict[str, Found], reduced: bool) -> str:
 
 
 def _pictures(cells: Sequence[Cell], found: dict[str, Found], out: Path) -> list[str]:
-    """Copy what trials have drawn, of the first seed of each, and show it."""
+    """Copy what trials have drawn, of the first seed of each, and show it.
+
+    Only where the experiment has no picture of its own: experiments share trials.
+    """
     parts = []
     for cell in {cell.trial.key: cell for cell in cells}.values():
         own = found[cell.trial.key]
