@@ -20,7 +20,11 @@ class Fields(griffe.Extension):
     griffe knows how a dataclass gets one, but not how these do.
     """
 
-    MADE = frozenset({"typing.NamedTuple", "pydantic.BaseModel"})
+    MADE = frozenset({"typing.NamedTuple", "pydantic.BaseModel"}) | {
+        # models that others derive from; what derives from them shows its own fields
+        f"streamhebb.suite.{name}"
+        for name in ("trial.Trial", "about.NetTrial")
+    }
 
     def on_class(self, *, cls: griffe.Class, **_: Any) -> None:
         bases = {getattr(base, "canonical_path", str(base)) for base in cls.bases}

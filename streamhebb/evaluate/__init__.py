@@ -1,5 +1,6 @@
-"""How well a net does: in the stream, in phases over a whole set, and by a probe."""
+"""How well a net does: in the stream, in phases over a whole set, by a probe, and under attack."""
 
+from streamhebb.evaluate.attacks import fgsm, net_scores, noise, pgd
 from streamhebb.evaluate.frozen import features
 from streamhebb.evaluate.measures import LayerMeasures
 from streamhebb.evaluate.neuron_labels import NeuronLabels
@@ -17,8 +18,12 @@ __all__ = [
     "Prequential",
     "ProbeResult",
     "features",
+    "fgsm",
     "iter_prequential",
     "linear_probe",
+    "net_scores",
+    "noise",
+    "pgd",
     "plan_blocks",
     "plan_phases",
     "split_blocks",

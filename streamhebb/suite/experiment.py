@@ -42,6 +42,7 @@ class Experiment:
         about: what it asks, and what to look at; Markdown.
         cells: all numbers.
         axis: what columns are.
+        quantity: what cells are, with its unit: the axis upwards of the picture.
         show: ``"lines"`` over the axis below, ``"log"`` the same with a logarithmic one, or
             ``"table"``, no picture.
         seeds: as many as were published.
@@ -54,6 +55,7 @@ class Experiment:
     about: str
     cells: tuple[Cell, ...]
     axis: str = "layers"
+    quantity: str = "test accuracy, %"
     show: Literal["lines", "log", "table"] = "lines"
     seeds: tuple[int, ...] = (0, 1, 2)
     cost: str = ""

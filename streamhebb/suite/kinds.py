@@ -7,12 +7,23 @@ from types import MappingProxyType
 from typing import Any
 
 from streamhebb.errors import ConfigError
+from streamhebb.suite.interpolations import InterpolationTrial
 from streamhebb.suite.offline import OfflineTrial
+from streamhebb.suite.onepass import OnePassTrial
+from streamhebb.suite.posthoc import PostHocTrial
+from streamhebb.suite.robust import RobustTrial
 from streamhebb.suite.stream import StreamTrial
 from streamhebb.suite.trial import Trial, parse
 
 KINDS: Mapping[str, type[Trial]] = MappingProxyType(
-    {"offline": OfflineTrial, "stream": StreamTrial}
+    {
+        "offline": OfflineTrial,
+        "stream": StreamTrial,
+        "post-hoc": PostHocTrial,
+        "one-pass": OnePassTrial,
+        "robust": RobustTrial,
+        "interpolations": InterpolationTrial,
+    }
 )
 """Kinds of trials by the name that files have for them."""
 

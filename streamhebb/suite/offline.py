@@ -24,7 +24,7 @@ from streamhebb.suite.trial import Result, Trial, Work
 from streamhebb.suite.turning import first_weights, turned
 
 T = TypeVar("T")
-Changes = dict[str, dict[str, str | bool | float]]
+Changes = dict[str, dict[str, str | bool | int | float]]
 
 
 class OfflineTrial(Trial):

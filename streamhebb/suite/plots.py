@@ -40,7 +40,8 @@ def plot(
             published.setdefault(cell.row, []).append((cell.column, cell.published))
     if not points:
         return None
-    words = "Mean over seeds, bars: standard deviation. Hollow: as published."
+    words = "Mean over seeds, bars: standard deviation."
+    words += " Hollow: as published." if published else ""
     figure = new_figure(7.2, 4.4, experiment.title, f"{words} Reduced: {note}." if note else words)
     axes = figure.add_subplot()
     for row, colour in zip(experiment.rows, COLOURS * 3, strict=False):
@@ -60,7 +61,7 @@ def plot(
     else:
         axes.set_xticks([c for c in experiment.columns if not isinstance(c, str)])
     axes.set_xlabel(experiment.axis)
-    axes.set_ylabel("test accuracy, %")
+    axes.set_ylabel(experiment.quantity)
     tidy(axes)
     axes.legend(frameon=False, fontsize=8, labelcolor=MUTED)
     words = re.sub(r"[^a-z0-9]+", "-", f"{experiment.name} {note}".strip())

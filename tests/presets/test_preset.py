@@ -61,8 +61,12 @@ def test_shapes_and_scales_as_published(row):
     assert found == pytest.approx([float(scale) for scale in scales.split()], rel=3e-5)
 
 
+OURS = ("random-", "normed-random-", "hard-wta-", "backprop-")
+"""How the names of presets begin that nobody has published."""
+
+
 def test_the_table_has_every_published_preset():
-    published = {n for n in presets.names() if not n.startswith(("random", "normed"))}
+    published = {n for n in presets.names() if not n.startswith(OURS)}
     assert {row[0] for row in ROWS} == published
     assert len(published) == 41
 
@@ -111,6 +115,14 @@ def test_every_preset_becomes_a_net(name):
                        classes=settings.classes)  # fmt: skip
     assert again.describe() == net.describe()
     assert all(torch.equal(a, b) for a, b in zip(again.buffers(), net.buffers(), strict=True))
+
+
+def test_presets_of_our_own_say_so():
+    for name in ("hard-wta-mnist-mlp", "backprop-mnist-mlp"):
+        preset = presets.find(name)
+        assert "not published" in preset.about
+        soft = presets.find("2SoftMlpMNIST")
+        assert [b.n_out for b in preset.blocks] == [b.n_out for b in soft.blocks]
 
 
 def test_the_net_that_comes_along_is_the_same_net():
