@@ -54,7 +54,7 @@ def test_a_reduced_run_is_never_beside_published_figures(tmp_path):
 def test_experiments_share_trials(tmp_path):
     write(tmp_path, find("figure-1").cells[2].trial, 0.8)
     text = report(tmp_path, tmp_path / "out").read_text()
-    for name in ("figure-1", "figure-3-cifar10", "figure-4", "controls", "b4-neurons"):
+    for name in ("figure-1", "figure-3-cifar10", "figure-4", "together", "b4-neurons"):
         assert f"bench run {name}`" in text
 
 
