@@ -222,7 +222,8 @@ def product(
     if coarse:
         post, pre = rounded(post), rounded(pre)
     if index is None and post.shape[-2] == 1 and post.dtype == out.dtype:
-        return torch.mul(post.mT, pre, out=by_group(out, pre))  # a pass; as a product 2x slower
+        torch.mul(post.mT, pre, out=by_group(out, pre))  # a pass; as a product 2x slower
+        return out
     if index is None:
         write_product(post.mT, pre, by_group(out, pre))
         return out

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -76,6 +76,9 @@ class Chance:
         return value
 
 
+ONE = torch.full((2, 1, 1), 0.5, dtype=F64)  # two groups, one sample, one neuron, one input
+
+
 @st.composite
 def updates(draw: Any) -> tuple[LocalUpdate, Tensor, Tensor | None, int]:
     """An update, weights, the index of a sparse synapse or none, and the number of groups."""
@@ -115,6 +118,9 @@ def tried(backend: str, few: int = numba_backend.FEW, events: float = 1.0) -> It
 @backends
 @pytest.mark.parametrize(("few", "events"), [(numba_backend.FEW, 1 / 8), (0, 1.0)])
 @given(case=updates())
+@example(
+    case=(LocalUpdate((Outer(ONE, ONE), Outer(ONE, ONE))), torch.ones(2, 1, dtype=F64), None, 2)
+)
 def test_accumulate_equals_the_loops(backend: str, few: int, events: float, case: Any) -> None:
     update, weight, index, groups = case
     before = weight.clone()
