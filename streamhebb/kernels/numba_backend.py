@@ -251,7 +251,10 @@ def _plan(outer: Outer, weight: Tensor, index: Tensor | None, plain: bool) -> _P
     columns = _share(seen)
     if columns * _share(post) > EVENTS or not _finite(pre) or not _finite(post):
         return None
-    return _Plan(skip=True, inputs=seen.nonzero().flatten() if columns < 0.5 else None)
+    if columns >= 0.5:
+        return _Plan(skip=True)
+    seen[..., :1] = True  # where nothing is seen: an empty list of inputs says all of them
+    return _Plan(skip=True, inputs=seen.nonzero().flatten())
 
 
 def _share(value: Tensor) -> float:

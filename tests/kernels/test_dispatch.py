@@ -77,6 +77,7 @@ class Chance:
 
 
 ONE = torch.full((2, 1, 1), 0.5, dtype=F64)  # two groups, one sample, one neuron, one input
+TWO = torch.ones(2, 1, dtype=F64)
 
 
 @st.composite
