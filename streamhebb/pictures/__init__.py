@@ -7,7 +7,7 @@ No function here touches matplotlib's global state, opens a window, or writes a 
 from streamhebb.pictures.activity import activity_over_time
 from streamhebb.pictures.curve import learning_curve
 from streamhebb.pictures.fields import receptive_fields
-from streamhebb.pictures.preferred import preferred_inputs
+from streamhebb.pictures.preferred import preferred_inputs, projected
 from streamhebb.pictures.radii import radii
 from streamhebb.pictures.raster import spike_raster
 from streamhebb.pictures.reconstruction import reconstruct, reconstructions
@@ -25,6 +25,7 @@ __all__ = [
     "learning_curve",
     "png",
     "preferred_inputs",
+    "projected",
     "radii",
     "receptive_fields",
     "reconstruct",
