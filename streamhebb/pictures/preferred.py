@@ -131,7 +131,8 @@ def projected(x: Tensor) -> Tensor:
     flat = flat / flat.norm(dim=1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
     flat = flat - flat.amin(1, keepdim=True)
     flat = flat / flat.amax(1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
-    return flat.clamp(0, 1).view(x.shape)
+    found: Tensor = flat.clamp(0, 1).view(x.shape)
+    return found
 
 
 def _field(

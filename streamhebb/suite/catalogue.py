@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 from streamhebb.errors import ConfigError
+from streamhebb.suite.drawn import EXPERIMENTS as DRAWN
 from streamhebb.suite.experiment import Experiment
 from streamhebb.suite.published import EXPERIMENTS as PUBLISHED
 from streamhebb.suite.stream import EXPERIMENTS as STREAM
@@ -17,7 +18,7 @@ def experiments() -> dict[str, Experiment]:
         >>> next(iter(experiments()))
         'figure-1'
     """
-    return {each.name: each for each in (*PUBLISHED, *STREAM)}
+    return {each.name: each for each in (*PUBLISHED, *STREAM, *DRAWN)}
 
 
 def find(name: str) -> Experiment:

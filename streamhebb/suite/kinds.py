@@ -8,11 +8,16 @@ from typing import Any
 
 from streamhebb.errors import ConfigError
 from streamhebb.suite.offline import OfflineTrial
+from streamhebb.suite.speed import SpeedTrial
 from streamhebb.suite.stream import StreamTrial
 from streamhebb.suite.trial import Trial, parse
 
 KINDS: Mapping[str, type[Trial]] = MappingProxyType(
-    {"offline": OfflineTrial, "stream": StreamTrial}
+    {
+        "offline": OfflineTrial,
+        "stream": StreamTrial,
+        "speed": SpeedTrial,
+    }
 )
 """Kinds of trials by the name that files have for them."""
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from streamhebb.pictures.style import MUTED, new_figure, save, tidy
+from streamhebb.pictures.style import MUTED, count_axis, new_figure, save, tidy
 from streamhebb.suite.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def plot(
     Returns:
         Path of the picture, or ``None`` if there is nothing to draw.
     """
+    if experiment.show == "curves":
+        return _curves(experiment, found, out, note)
     points: dict[str, list[tuple[float, list[float]]]] = {}
     published: dict[str, list[tuple[float, float]]] = {}
     for cell in experiment.cells:
@@ -40,7 +43,8 @@ def plot(
             published.setdefault(cell.row, []).append((cell.column, cell.published))
     if not points:
         return None
-    words = "Mean over seeds, bars: standard deviation. Hollow: as published."
+    words = "Mean over seeds, bars: standard deviation."
+    words += " Hollow: as published." if published else ""
     figure = new_figure(7.2, 4.4, experiment.title, f"{words} Reduced: {note}." if note else words)
     axes = figure.add_subplot()
     for row, colour in zip(experiment.rows, COLOURS * 3, strict=False):
@@ -60,10 +64,41 @@ def plot(
     else:
         axes.set_xticks([c for c in experiment.columns if not isinstance(c, str)])
     axes.set_xlabel(experiment.axis)
-    axes.set_ylabel("test accuracy, %")
+    axes.set_ylabel(experiment.quantity)
     tidy(axes)
     axes.legend(frameon=False, fontsize=8, labelcolor=MUTED)
-    words = re.sub(r"[^a-z0-9]+", "-", f"{experiment.name} {note}".strip())
+    return _write(figure, experiment, out, note)
+
+
+def _curves(
+    experiment: Experiment, found: Mapping[str, Found], out: Path, note: str
+) -> Path | None:
+    """Draw what trials recorded on the way, every seed; rows have colours."""
+    lines = {
+        cell.row: [r["result"]["curve"] for r in found[cell.trial.key].results]
+        for cell in experiment.cells
+        if cell.trial.key in found
+    }
+    if not lines:
+        return None
+    words = f"Every seed a line. Reduced: {note}." if note else "Every seed a line."
+    figure = new_figure(7.2, 4.4, experiment.title, words)
+    axes = figure.add_subplot()
+    for row, colour in zip(experiment.rows, COLOURS * 3, strict=False):
+        for number, curve in enumerate(lines.get(row, [])):
+            x, y = zip(*curve, strict=True)
+            axes.plot(x, y, color=colour, lw=1.4, label=None if number else row)
+    axes.set_xlabel(experiment.axis)
+    axes.set_ylabel(experiment.quantity)
+    axes.set_ylim(bottom=0)
+    tidy(axes)
+    count_axis(axes)
+    axes.legend(frameon=False, fontsize=8, labelcolor=MUTED)
+    return _write(figure, experiment, out, note)
+
+
+def _write(figure: Figure, experiment: Experiment, out: Path, note: str) -> Path:
+    words = re.sub(r"[^a-z0-9]+", "-", f"{experiment.name} {note}".lower().strip())
     path = out / f"{words}.png"
     save(figure, path)
     return path

@@ -25,9 +25,11 @@ class Found:
 
     Args:
         results: what ``result.json`` of each seed holds.
+        folders: where each was found.
     """
 
     results: tuple[Result, ...]
+    folders: tuple[Path, ...] = ()
 
     def values(self, measure: str) -> list[float]:
         """A measure of every seed; accuracies in percent."""
@@ -54,15 +56,15 @@ def mean_and_sd(values: Sequence[float]) -> str:
 
 def collect(root: Path) -> dict[str, Found]:
     """All finished trials below a root, by their keys; folders that cannot be read are left out."""
-    found: dict[str, list[Result]] = {}
+    found: dict[str, list[tuple[Result, Path]]] = {}
     for path in sorted(root.glob("*/seed-*/result.json")):
         try:
             result = TrialFolder(path.parent).read(path.name)
             key = read_trial(result["trial"]).key
         except (StreamhebbError, KeyError, TypeError):
             continue
-        found.setdefault(key, []).append(result)
-    return {key: Found(tuple(results)) for key, results in found.items()}
+        found.setdefault(key, []).append((result, path.parent))
+    return {key: Found(*map(tuple, zip(*pairs, strict=True))) for key, pairs in found.items()}
 
 
 def report(root: Path, out: Path, names: Iterable[str] = ()) -> Path:
@@ -107,6 +109,7 @@ def section(
     picture = plot(experiment, found, out, note)
     if picture is not None:
         parts.append(f"![{title}]({picture.name})\n")
+    parts += [] if picture is not None else _pictures(cells, found, out)
     parts += [part for part in (_exact(cells, found), turned_table(cells, found)) if part]
     missing = len(experiment.cells) - len(cells)
     parts.append(_footer(experiment, cells, found, missing))
@@ -174,6 +177,25 @@ def _cell(cell: Cell | None, found: dict[str, Found], reduced: bool) -> str:
         return "-"
     published = "" if cell.published is None or reduced else f"; published {cell.published:.2f}"
     return mean_and_sd(values) + published
+
+
+def _pictures(cells: Sequence[Cell], found: dict[str, Found], out: Path) -> list[str]:
+    """Copy what trials have drawn, of the first seed of each, and show it.
+
+    Only where the experiment has no picture of its own: experiments share trials.
+    """
+    parts = []
+    for cell in {cell.trial.key: cell for cell in cells}.values():
+        own = found[cell.trial.key]
+        for name in own.results[0]["result"].get("pictures") or []:
+            # A file of the trial's own folder, whatever the result says.
+            source = own.folders[0] / Path(str(name)).name if own.folders else Path()
+            if source.suffix == ".png" and source.is_file():
+                copied = f"{cell.trial.key}-{source.name}"
+                replace(out / copied, source.read_bytes())
+                seed = own.results[0]["trial"]["seed"]
+                parts.append(f"![{cell.row}, seed {seed}]({copied})\n")
+    return parts
 
 
 def _exact(cells: Sequence[Cell], found: dict[str, Found]) -> str:
