@@ -135,6 +135,27 @@ def projected(x: Tensor) -> Tensor:
     return found
 
 
+def field_of(net: StreamNet, layer: str | int | None = None) -> int:
+    """Side of the receptive field of a convolution's neurons, in pixels of the input.
+
+    Args:
+        net: the net.
+        layer: name or position of a layer that learns weights; the first one by default.
+
+    Raises:
+        ConfigError: if there is no such layer.
+
+    Example:
+        >>> from streamhebb import MaxPool2d
+        >>> net = StreamNet(Conv2d(3, 4, 5, padding=2), MaxPool2d(4, 2, 1), Conv2d(4, 8, 3))
+        >>> field_of(net, 0), field_of(net, 2)
+        (5, 12)
+    """
+    position, _ = find_layer("field_of", net, layer)
+    layers: Any = list(net.layers)[: position + 1]
+    return field_side(layers)
+
+
 def _field(
     layers: Sequence[Layer], names: Sequence[str], shape: Shape | None, published: bool = False
 ) -> tuple[Shape, bool]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from streamhebb.errors import ConfigError
 from streamhebb.suite.offline import OfflineTrial
+from streamhebb.suite.pictured import ImagesTrial, KernelsTrial, PreferredTrial
 from streamhebb.suite.speed import SpeedTrial
 from streamhebb.suite.stream import StreamTrial
 from streamhebb.suite.trial import Trial, parse
@@ -17,6 +18,9 @@ KINDS: Mapping[str, type[Trial]] = MappingProxyType(
         "offline": OfflineTrial,
         "stream": StreamTrial,
         "speed": SpeedTrial,
+        "preferred": PreferredTrial,
+        "images": ImagesTrial,
+        "kernels": KernelsTrial,
     }
 )
 """Kinds of trials by the name that files have for them."""
