@@ -16,7 +16,7 @@ from streamhebb.net import StreamNet
 from streamhebb.parts import require
 from streamhebb.pictures._find import find_layer, find_neurons
 from streamhebb.pictures._geometry import WINDOWED, field_span
-from streamhebb.pictures._tiles import Array, wall_of
+from streamhebb.pictures._tiles import FRAME, Array, wall_of
 from streamhebb.pictures.style import new_figure
 
 TOGETHER = 100
@@ -129,7 +129,7 @@ def patches(
     """Draw parts of pictures that excite neurons most: two rows a neuron, the strongest left.
 
     The upper row has the pictures with the part in a box, the lower one the parts; what lies in
-    the padding is black.
+    the padding is blue.
 
     Args:
         found: by [`strongest_patches`][streamhebb.pictures.patches.strongest_patches].
@@ -160,7 +160,7 @@ def patches(
     side = next(iter(found.values()))[0].side
     note = (
         f"Neurons {', '.join(map(str, found))}, two rows each: the {columns} pictures with the "
-        f"part ({side}x{side})\nthat drives it most, the strongest left; below, these parts alone."
+        f"part ({side}x{side})\nthat drives it most, the strongest left; below, these parts alone, padding blue."
     )
     figure = new_figure(across, down + 0.84, title, note)
     axes = figure.add_subplot()
@@ -203,5 +203,5 @@ def _cut_out(image: Tensor, one: Patch, scale: int) -> Array:
         (rows >= 0) & (rows < pixels.shape[0]), (columns >= 0) & (columns < pixels.shape[1])
     )
     cut: Array = pixels[rows.clip(0, pixels.shape[0] - 1)][:, columns.clip(0, pixels.shape[1] - 1)]
-    cut *= inside[..., None]
+    cut[~inside] = FRAME
     return cut

@@ -13,6 +13,7 @@ import streamhebb as sh
 from streamhebb import pictures
 from streamhebb.errors import ConfigError
 from streamhebb.pictures._geometry import field_span
+from streamhebb.pictures._tiles import FRAME
 from streamhebb.pictures.patches import MARK, _boxed, _cut_out
 
 F64 = torch.float64
@@ -92,9 +93,9 @@ def test_boxes_and_parts_are_drawn_where_they_are():
         np.testing.assert_allclose(boxed[row, 3 * 3 : 6 * 3], 9 * [MARK], atol=1e-6)
     assert (boxed[: 2 * 3] == 0).all()
     corner = _cut_out(torch.ones(1, 8, 8), pictures.Patch(0, -4, -4, 8, 1.0), 1)
-    wanted = np.zeros((8, 8))
+    wanted = np.full((8, 8), FRAME[0])
     wanted[4:, 4:] = 1
-    np.testing.assert_array_equal(corner[..., 0], wanted)
+    np.testing.assert_allclose(corner[..., 0], wanted, atol=1e-6)
 
 
 def test_a_figure_has_two_rows_a_neuron():
