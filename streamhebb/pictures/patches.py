@@ -160,7 +160,8 @@ def patches(
     side = next(iter(found.values()))[0].side
     note = (
         f"Neurons {', '.join(map(str, found))}, two rows each: the {columns} pictures with the "
-        f"part ({side}x{side})\nthat drives it most, the strongest left; below, these parts alone, padding blue."
+        f"part ({side}x{side})\nthat drives it most, the strongest left; below, these parts "
+        f"alone, padding blue."
     )
     figure = new_figure(across, down + 0.84, title, note)
     axes = figure.add_subplot()

@@ -19,7 +19,7 @@ from streamhebb.suite.pictured import (
 from streamhebb.suite.running import folder_of
 
 NET = "softhebb-cifar-1conv"
-SMALL = {"twin": True, "samples": 10, "tested": 20, "epochs": 1}
+SMALL = {"twin": True, "samples": 30, "tested": 20, "epochs": 1}
 PNG = b"\x89PNG"
 
 
