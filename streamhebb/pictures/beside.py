@@ -57,8 +57,8 @@ def kernels_beside(
     height, width = next(iter(walls.values())).shape[:2]
     across = 2.6 * len(walls)
     down = 2.6 * height / width
-    note = "Each stretched to its own range;\nthe most structured first."
-    figure = new_figure(max(across, 4.0), down + 1.1, title, note)
+    note = "Each stretched to its own range; the most structured first."
+    figure = new_figure(max(across, 4.0), down + 0.9, title, note)
     for number, (name, wall) in enumerate(walls.items(), 1):
         axes = figure.add_subplot(1, len(walls), number)
         axes.imshow(wall, vmin=0, vmax=1, interpolation="nearest")

@@ -70,8 +70,8 @@ _PREFERRED = tuple(
         cost=cost,
     )
     for name, neurons, cost in (
-        ("figure-2", 72, "10 min for CIFAR-10, beside its net"),
-        ("b8-b11", 250, "30 min for CIFAR-10, beside its net"),
+        ("figure-2", 72, "5 min for CIFAR-10, beside its net"),
+        ("b8-b11", 250, "20 min for CIFAR-10, beside its net"),
     )
 )
 
@@ -103,7 +103,7 @@ _IMAGES = tuple(
         show="table",
         seeds=(0,),
         source=SOURCE,
-        cost="a minute for CIFAR-10, beside its net",
+        cost="a few minutes for CIFAR-10, beside its net",
     )
     for name, weights, changes in (
         ("figure-5", "learned weights", {}),
@@ -130,7 +130,7 @@ _B5 = Experiment(
     show="table",
     seeds=(0,),
     source=SOURCE,
-    cost="3 h, nearly all of it for back-propagation",
+    cost="5 h, nearly all of it for back-propagation",
 )
 
 EXPERIMENTS = (*_PREFERRED, *_IMAGES, _B3B, _B5)

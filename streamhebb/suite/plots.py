@@ -90,7 +90,8 @@ def _curves(
             axes.plot(x, y, color=colour, lw=1.4, label=None if number else row)
     axes.set_xlabel(experiment.axis)
     axes.set_ylabel(experiment.quantity)
-    axes.set_ylim(bottom=0)
+    top = max(1.0, *(y for each in lines.values() for curve in each for _, y in curve))
+    axes.set_ylim(-0.03 * top, 1.05 * top)  # a curve of zeros is seen beside the axis
     tidy(axes)
     count_axis(axes)
     axes.legend(frameon=False, fontsize=8, labelcolor=MUTED)
