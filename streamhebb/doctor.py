@@ -25,6 +25,7 @@ EXTRAS = {
     "spiking": ("norse.torch", "norse", "the dynamics of spiking neurons"),
     "triton": ("triton", "triton", "kernels for CUDA cards, on Linux"),
     "tracking": ("tensorboard", "tensorboard", "reports for TensorBoard"),
+    "maps": ("umap", "umap-learn", "maps of samples by UMAP, as published"),
 }
 """Extra -> module, package, what it is for."""
 

@@ -49,6 +49,25 @@ def stretched(kernel: Array) -> Array:
     return np.broadcast_to(picture.transpose(1, 2, 0), (*kernel.shape[1:], 3))
 
 
+def full_range(kernel: Array) -> Array:
+    """``(channels, h, w)`` to ``(h, w, 3)``, its least value at 0 and its largest at 1."""
+    if len(kernel) not in (1, 3):
+        kernel = kernel.mean(0, keepdims=True)
+    kernel = kernel - kernel.min()
+    top = kernel.max()
+    picture = kernel / top if top > 0 else kernel
+    return np.broadcast_to(picture.transpose(1, 2, 0), (*kernel.shape[1:], 3))
+
+
+def by_structure(kernels: Array) -> Array:
+    """Order of kernels, the most structured first, as published.
+
+    By the standard deviation over the places of a kernel, in the mean over its input channels.
+    """
+    spread = kernels.reshape(*kernels.shape[:2], -1).std(2, ddof=1).mean(1)
+    return np.argsort(-spread, kind="stable")
+
+
 def wall_of(tiles: Sequence[Array], rows: int, columns: int) -> Array:
     """Lay tiles out in a grid, each in a thin frame that tells white weights from the paper."""
     height, width = tiles[0].shape[:2]

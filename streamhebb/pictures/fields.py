@@ -13,14 +13,23 @@ from streamhebb.errors import ConfigError
 from streamhebb.net import StreamNet
 from streamhebb.parts import require
 from streamhebb.pictures._find import find_layer, find_neurons, sees_input
-from streamhebb.pictures._tiles import Array, as_pictures, stretched, wall_of
-from streamhebb.pictures.preferred import START, preferred_inputs
+from streamhebb.pictures._tiles import (
+    Array,
+    as_pictures,
+    by_structure,
+    full_range,
+    stretched,
+    wall_of,
+)
+from streamhebb.pictures.preferred import START, preferred_inputs, projected
 from streamhebb.pictures.style import as_array, new_figure
 
 MOST = 144
 """Neurons drawn when no limit is given."""
 MOST_CLIMB = 36
 """The same for deeper layers, whose pictures take time."""
+PUBLISHED = 72
+"""Neurons of each layer in the published figure."""
 
 
 def receptive_fields(
@@ -33,6 +42,7 @@ def receptive_fields(
     steps: int = 500,
     rate: float = 0.001,
     seed: int = 0,
+    published: bool = False,
     title: str | None = None,
 ) -> Figure:
     """Draw what neurons respond to, each stretched by itself around mid-grey, which is 0.
@@ -60,6 +70,8 @@ def receptive_fields(
         steps: of the gradient ascent.
         rate: of the gradient ascent.
         seed: of the gradient ascent, and of chance in choosing neurons.
+        published: draw the published figure: preferred inputs of any layer, the first too, of 72
+            neurons drawn at random, as large as the receptive field, and their absolute values.
         title: title of the picture.
 
     Raises:
@@ -82,14 +94,15 @@ def receptive_fields(
         return _direct(kernels, wins, limit, title or "Receptive fields")
     position, target = find_layer("receptive_fields", net, layer)
     title = title or f"Receptive fields of {net.names[position]}"
-    if sees_input(net, position):
+    if sees_input(net, position) and not published:
         flat = target.kernel.ndim == 2
         whole = net.input_shape if flat and len(net.input_shape or ()) == 3 else None
         kernels = as_pictures(as_array(target.kernel), shape or whole)
         return _direct(kernels, wins, limit, title)
     return _preferred(
-        net, position, shape, wins, min(limit or MOST_CLIMB, target.synapse.n_out), title,
-        {"steps": steps, "rate": rate, "seed": seed},
+        net, position, shape, wins,
+        min(limit or (PUBLISHED if published else MOST_CLIMB), target.synapse.n_out), title,
+        {"steps": steps, "rate": rate, "seed": seed, "published": published},
     )  # fmt: skip
 
 
@@ -116,19 +129,23 @@ def _preferred(
         chance = " drawn at random," if count < n_out else ""
     if count < n_out:
         of = f"{count} of {n_out}"
-    found = as_array(preferred_inputs(net, position, chosen, **ascent))
+    inputs = preferred_inputs(net, position, chosen, **ascent)
+    found = as_array(inputs)
     still = np.linalg.norm(found.reshape(count, -1), axis=1) <= START
-    found[still] = 0
+    grey = f" {still.sum()} that no gradient reaches stay grey." if still.any() else ""
+    if ascent["published"]:
+        found = as_array(projected(inputs))
+        grey = grey.replace("stay grey", "show where they began")
+    else:
+        found[still] = 0
     pictures = as_pictures(found, shape)
     order, how = _order(pictures, wins if wins is None else as_array(wins)[chosen])
     kernel = as_array(layer.kernel)[chosen]
     if wins is None and kernel.ndim == 4 and kernel.shape[2] > 1:
-        structure = kernel.reshape(*kernel.shape[:2], -1).std(2, ddof=1).mean(1)
-        order, how = np.argsort(-structure, kind="stable"), "the most structured weights first"
+        order, how = by_structure(kernel), "the most structured weights first"
     height, width = pictures.shape[2:]
     note = f"{of} neurons,{chance} {how}: the {width}x{height} input that drives each most.\nEach "
-    grey = f" {still.sum()} that no gradient reaches stay grey." if still.any() else ""
-    return _draw(pictures[order], note, title, grey)
+    return _draw(pictures[order], note, title, grey, absolute=ascent["published"])
 
 
 def _finite(weight: Array) -> Array:
@@ -154,13 +171,16 @@ def _order(kernels: Array, wins: Any) -> tuple[Array, str]:
     return np.argsort(-contrast, kind="stable"), "the strongest contrast first"
 
 
-def _draw(kernels: Array, note: str, title: str, more: str = "") -> Figure:
+def _draw(
+    kernels: Array, note: str, title: str, more: str = "", *, absolute: bool = False
+) -> Figure:
     """Little pictures in a grid."""
-    tiles = [stretched(kernel) for kernel in kernels]
+    tiles = [full_range(kernel) if absolute else stretched(kernel) for kernel in kernels]
     columns = max(4, math.ceil(math.sqrt(len(tiles) * 1.5)))
     rows = math.ceil(len(tiles) / columns)
     wall = wall_of(tiles, rows, columns)
-    note += f"stretched by itself, mid-grey is 0.{more}"
+    note += "as its absolute value, black is the least." if absolute else "stretched by itself, "
+    note += f"{'' if absolute else 'mid-grey is 0.'}{more}"
     channels = kernels.shape[1]
     if channels not in (1, 3):
         note += f" Mean over {channels} input channels."

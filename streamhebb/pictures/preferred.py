@@ -15,10 +15,11 @@ from torch.nn import functional as F
 
 from streamhebb.chain import trace_shapes
 from streamhebb.errors import ConfigError
-from streamhebb.layers import AvgPool2d, Conv2d, Layer, MaxPool2d, RunningNorm
+from streamhebb.layers import Conv2d, Layer, RunningNorm
 from streamhebb.net import StreamNet
 from streamhebb.parts import require
 from streamhebb.pictures._find import find_layer, find_neurons
+from streamhebb.pictures._geometry import WINDOWED, field_side
 from streamhebb.values import Shape
 
 START = 1e-5
@@ -37,6 +38,7 @@ def preferred_inputs(
     steps: int = 500,
     rate: float = 0.001,
     seed: int = 0,
+    published: bool = False,
 ) -> Tensor:
     r"""Find the input that drives each neuron most, by gradient ascent.
 
@@ -59,13 +61,17 @@ def preferred_inputs(
         steps: of the ascent.
         rate: of the ascent.
         seed: draws starting points, and the neurons if only their number is given.
+        published: the input is as large as the receptive field, without padding, also where that
+            is larger than the net's pictures. What is then drawn is
+            [`projected`][streamhebb.pictures.preferred.projected].
 
     Returns:
         Shape ``(neurons, *shape)``. A neuron that no gradient reaches stays at its start.
 
     Raises:
-        ConfigError: if there is no such layer or neuron, if weights are not finite, or if the
-            gradient does not come through a layer.
+        ConfigError: if there is no such layer or neuron, if weights are not finite, if the
+            gradient does not come through a layer, or if something published is asked of a layer
+            that was not: one behind ``Flatten``.
 
     Example:
         >>> from streamhebb import Conv2d, ReLU, StreamNet
@@ -84,7 +90,7 @@ def preferred_inputs(
     chosen = find_neurons("preferred_inputs", target.synapse.n_out, neurons, seed)
     layers: list[Any] = list(net.layers)[: position + 1]
     names = net.names[: position + 1]
-    shape, whole = _field(layers, names, net.input_shape)
+    shape, whole = _field(layers, names, net.input_shape, published)
     path = [
         (name, _cut(stage, whole, stage is target))
         for name, stage in zip(names, layers, strict=True)
@@ -103,8 +109,55 @@ def preferred_inputs(
     return found
 
 
+def projected(x: Tensor) -> Tensor:
+    r"""Bring preferred inputs to [0, 1], as published.
+
+    $$z = \frac{|x|}{\lVert x \rVert_2}, \qquad
+      p = \frac{z - \min z}{\max (z - \min z)}$$
+
+    Dark becomes as bright as bright: the sign is lost.
+
+    Args:
+        x: shape ``(neurons, ...)``; minimum and maximum are those of each neuron.
+
+    Returns:
+        The same shape; 0 where all values of a neuron are the same.
+
+    Example:
+        >>> projected(torch.tensor([[-4.0, 0.0, 3.0]]))
+        tensor([[1.0000, 0.0000, 0.7500]])
+    """
+    flat = x.flatten(1).abs()
+    flat = flat / flat.norm(dim=1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
+    flat = flat - flat.amin(1, keepdim=True)
+    flat = flat / flat.amax(1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
+    found: Tensor = flat.clamp(0, 1).view(x.shape)
+    return found
+
+
+def field_of(net: StreamNet, layer: str | int | None = None) -> int:
+    """Side of the receptive field of a convolution's neurons, in pixels of the input.
+
+    Args:
+        net: the net.
+        layer: name or position of a layer that learns weights; the first one by default.
+
+    Raises:
+        ConfigError: if there is no such layer.
+
+    Example:
+        >>> from streamhebb import MaxPool2d
+        >>> net = StreamNet(Conv2d(3, 4, 5, padding=2), MaxPool2d(4, 2, 1), Conv2d(4, 8, 3))
+        >>> field_of(net, 0), field_of(net, 2)
+        (5, 12)
+    """
+    position, _ = find_layer("field_of", net, layer)
+    layers: Any = list(net.layers)[: position + 1]
+    return field_side(layers)
+
+
 def _field(
-    layers: Sequence[Layer], names: Sequence[str], shape: Shape | None
+    layers: Sequence[Layer], names: Sequence[str], shape: Shape | None, published: bool = False
 ) -> tuple[Shape, bool]:
     """Shape of what the last layer's neurons see, and whether that is the whole sample."""
     if shape is None:
@@ -113,14 +166,16 @@ def _field(
             "StreamNet, or let the net take a step first"
         )
     shapes = trace_shapes(layers, names, shape)
-    side = 1
-    for layer, before, after in reversed(list(zip(layers, shapes, shapes[1:], strict=False))):
-        if isinstance(layer, (Conv2d, MaxPool2d, AvgPool2d)):
-            dilation = layer.dilation if isinstance(layer, Conv2d) else 1
-            side = (side - 1) * layer.stride + dilation * (layer.kernel_size - 1) + 1
-        elif before != after:
+    for layer, name, before, after in zip(layers, names, shapes, shapes[1:], strict=False):
+        if not isinstance(layer, WINDOWED) and before != after:
+            if published:
+                raise ConfigError(
+                    f"preferred_inputs: published=True is for neurons of convolutions, and {name} "
+                    f"makes {after} of {before}; leave it out for the whole picture as input"
+                )
             return shape, True
-    if len(shape) != 3 or side > min(shape[1:]):
+    side = field_side(layers)
+    if len(shape) != 3 or (side > min(shape[1:]) and not published):
         return shape, True
     return (shape[0], side, side), False
 

@@ -6,6 +6,7 @@ import difflib
 
 from streamhebb.errors import ConfigError
 from streamhebb.suite.bayesian import EXPERIMENTS as BAYESIAN
+from streamhebb.suite.drawn import EXPERIMENTS as DRAWN
 from streamhebb.suite.experiment import Experiment
 from streamhebb.suite.published import EXPERIMENTS as PUBLISHED
 from streamhebb.suite.stream import EXPERIMENTS as STREAM
@@ -18,7 +19,7 @@ def experiments() -> dict[str, Experiment]:
         >>> next(iter(experiments()))
         'figure-1'
     """
-    return {each.name: each for each in (*PUBLISHED, *STREAM, *BAYESIAN)}
+    return {each.name: each for each in (*PUBLISHED, *STREAM, *BAYESIAN, *DRAWN)}
 
 
 def find(name: str) -> Experiment:

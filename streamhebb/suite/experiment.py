@@ -44,7 +44,7 @@ class Experiment:
         axis: what columns are.
         quantity: what cells are, with its unit: the axis upwards of the picture.
         show: ``"lines"`` over the axis below, ``"log"`` the same with a logarithmic one, or
-            ``"table"``, no picture.
+            ``"table"``, no picture. ``"curves"`` is what trials recorded on the way.
         seeds: as many as were published.
         cost: about how long one seed of all cells takes on 2 cores.
         source: of the published figures.
@@ -56,7 +56,7 @@ class Experiment:
     cells: tuple[Cell, ...]
     axis: str = "layers"
     quantity: str = "test accuracy, %"
-    show: Literal["lines", "log", "table"] = "lines"
+    show: Literal["lines", "log", "table", "curves"] = "lines"
     seeds: tuple[int, ...] = (0, 1, 2)
     cost: str = ""
     source: str = ""

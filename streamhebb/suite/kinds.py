@@ -10,8 +10,10 @@ from streamhebb.errors import ConfigError
 from streamhebb.suite.interpolations import InterpolationTrial
 from streamhebb.suite.offline import OfflineTrial
 from streamhebb.suite.onepass import OnePassTrial
+from streamhebb.suite.pictured import ImagesTrial, KernelsTrial, PreferredTrial
 from streamhebb.suite.posthoc import PostHocTrial
 from streamhebb.suite.robust import RobustTrial
+from streamhebb.suite.speed import SpeedTrial
 from streamhebb.suite.stream import StreamTrial
 from streamhebb.suite.trial import Trial, parse
 
@@ -23,6 +25,10 @@ KINDS: Mapping[str, type[Trial]] = MappingProxyType(
         "one-pass": OnePassTrial,
         "robust": RobustTrial,
         "interpolations": InterpolationTrial,
+        "speed": SpeedTrial,
+        "preferred": PreferredTrial,
+        "images": ImagesTrial,
+        "kernels": KernelsTrial,
     }
 )
 """Kinds of trials by the name that files have for them."""

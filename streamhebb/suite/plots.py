@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from streamhebb.pictures.style import MUTED, new_figure, save, tidy
+from streamhebb.pictures.style import MUTED, count_axis, new_figure, save, tidy
 from streamhebb.suite.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def plot(
     Returns:
         Path of the picture, or ``None`` if there is nothing to draw.
     """
+    if experiment.show == "curves":
+        return _curves(experiment, found, out, note)
     points: dict[str, list[tuple[float, list[float]]]] = {}
     published: dict[str, list[tuple[float, float]]] = {}
     for cell in experiment.cells:
@@ -64,7 +67,39 @@ def plot(
     axes.set_ylabel(experiment.quantity)
     tidy(axes)
     axes.legend(frameon=False, fontsize=8, labelcolor=MUTED)
-    words = re.sub(r"[^a-z0-9]+", "-", f"{experiment.name} {note}".strip())
+    return _write(figure, experiment, out, note)
+
+
+def _curves(
+    experiment: Experiment, found: Mapping[str, Found], out: Path, note: str
+) -> Path | None:
+    """Draw what trials recorded on the way, every seed; rows have colours."""
+    lines = {
+        cell.row: [r["result"]["curve"] for r in found[cell.trial.key].results]
+        for cell in experiment.cells
+        if cell.trial.key in found
+    }
+    if not lines:
+        return None
+    words = f"Every seed a line. Reduced: {note}." if note else "Every seed a line."
+    figure = new_figure(7.2, 4.4, experiment.title, words)
+    axes = figure.add_subplot()
+    for row, colour in zip(experiment.rows, COLOURS * 3, strict=False):
+        for number, curve in enumerate(lines.get(row, [])):
+            x, y = zip(*curve, strict=True)
+            axes.plot(x, y, color=colour, lw=1.4, label=None if number else row)
+    axes.set_xlabel(experiment.axis)
+    axes.set_ylabel(experiment.quantity)
+    top = max(1.0, *(y for each in lines.values() for curve in each for _, y in curve))
+    axes.set_ylim(-0.03 * top, 1.05 * top)  # a curve of zeros is seen beside the axis
+    tidy(axes)
+    count_axis(axes)
+    axes.legend(frameon=False, fontsize=8, labelcolor=MUTED)
+    return _write(figure, experiment, out, note)
+
+
+def _write(figure: Figure, experiment: Experiment, out: Path, note: str) -> Path:
+    words = re.sub(r"[^a-z0-9]+", "-", f"{experiment.name} {note}".lower().strip())
     path = out / f"{words}.png"
     save(figure, path)
     return path

@@ -302,3 +302,83 @@ def test_a_picture_of_a_layer_needs_a_net_and_finite_weights():
         pictures.receptive_fields(torch.randn(4, 9), limit=0)
     with pytest.raises(ConfigError, match="wins has shape"):
         pictures.receptive_fields(two_layers(), 1, wins=[1.0])
+
+
+# ------------------------------------------------------------------------------ as published
+
+
+def published_by_hand(x):
+    """|x| / ||x||, shifted to a minimum of 0, divided by its maximum: number by number."""
+    values = [abs(float(v)) for v in x.flatten()]
+    norm = math.sqrt(sum(v * v for v in values))
+    values = [v / norm for v in values]
+    low = min(values)
+    top = max(v - low for v in values)
+    return torch.tensor([min(max((v - low) / top, 0), 1) for v in values], dtype=F64).view(x.shape)
+
+
+def test_the_published_procedure_step_by_step():
+    """Blocks cut behind the drive, all padding gone, raw gradients, then the projection."""
+    torch.manual_seed(0)
+    pool = sh.AvgPool2d(4, 2, 1)
+    net = two_layers(sh.Triangle(0.7), pool, sh.BatchNorm(3))
+    first, norm, second = net.layers[0], net.layers[3], net.layers[4]
+    norm.mean.copy_(torch.randn(3))
+    norm.var.copy_(torch.rand(3) + 0.5)
+    found = pictures.preferred_inputs(net, 4, [2, 4], steps=20, published=True, seed=9)
+    start = pictures.preferred._starts(2, (2, 10, 10), torch.Generator().manual_seed(9))
+    for x, neuron, got in zip(start, [2, 4], found, strict=True):
+        for _ in range(20):
+            x = x.detach().requires_grad_()
+            u = F.conv2d(x[None], first.kernel)
+            z = F.relu(u - u.mean(1, keepdim=True))
+            z = torch.where(z > 0, z.clamp_min(1e-300) ** 0.7, z)
+            z = F.avg_pool2d(z, 4, 2)
+            z = (z - norm.mean.view(-1, 1, 1)) / torch.sqrt(norm.var.view(-1, 1, 1) + norm.eps)
+            drive = F.conv2d(z, second.kernel)[0, neuron, 0, 0]
+            x = x + 0.001 * torch.autograd.grad(drive, x)[0]
+        torch.testing.assert_close(got, x.detach())
+        torch.testing.assert_close(pictures.projected(got[None])[0], published_by_hand(x.detach()))
+
+
+def test_a_published_field_may_be_larger_than_the_picture():
+    net = sh.StreamNet(
+        sh.Conv2d(1, 2, 5, padding=2), sh.Conv2d(2, 2, 5, padding=2), input_shape=(1, 7, 7)
+    ).to(F64)
+    found = pictures.preferred_inputs(net, 1, [1], steps=1, rate=1.0, published=True)
+    assert found.shape == (1, 1, 9, 9)
+    x = torch.zeros(1, 1, 9, 9, dtype=F64, requires_grad=True)
+    drive = F.conv2d(F.conv2d(x, net.layers[0].kernel), net.layers[1].kernel)[0, 1, 0, 0]
+    torch.testing.assert_close(found, torch.autograd.grad(drive, x)[0], atol=2e-5, rtol=0)
+
+
+def test_nothing_published_of_neurons_behind_flatten():
+    net = sh.StreamNet(sh.Conv2d(1, 2, 3), sh.Flatten(), sh.Dense(2 * 16, 4), input_shape=(1, 6, 6))
+    with pytest.raises(ConfigError, match=r"1:Flatten makes \(32,\) of \(2, 4, 4\)"):
+        pictures.preferred_inputs(net, 2, published=True)
+
+
+def test_projections_lie_between_0_and_1_and_know_no_sign():
+    x = torch.randn(4, 3, 5, 5)
+    found = pictures.projected(x)
+    assert torch.equal(found, pictures.projected(-x))
+    torch.testing.assert_close(found, pictures.projected(7 * x))
+    assert (found.flatten(1).amin(1) == 0).all()
+    assert (found.flatten(1).amax(1) == 1).all()
+    for flat in (torch.zeros(1, 4), torch.full((1, 4), -2.0)):
+        assert not pictures.projected(flat).any()
+
+
+def test_the_published_figure_is_drawn_of_the_first_layer_too():
+    net = sh.StreamNet(sh.Conv2d(3, 6, 5, padding=2), input_shape=(3, 9, 9)).to(F64)
+    figure = pictures.receptive_fields(net, published=True, limit=4, steps=30)
+    chosen = sorted(torch.randperm(6, generator=torch.Generator().manual_seed(0))[:4].tolist())
+    found = pictures.projected(pictures.preferred_inputs(net, 0, chosen, steps=30, published=True))
+    kernel = net.layers[0].kernel[chosen]
+    spread = [float(np.mean([c.std() for c in k])) for k in kernel]
+    order = sorted(range(4), key=lambda place: -spread[place])
+    expected = wall_of([found[place].permute(1, 2, 0).numpy() for place in order], 1, 4)
+    np.testing.assert_allclose(wall(figure), expected, atol=1e-6)
+    note = figure.texts[1].get_text()
+    assert "4 of 6 neurons, drawn at random," in note
+    assert "as its absolute value, black is the least" in note
