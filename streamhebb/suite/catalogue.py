@@ -6,6 +6,7 @@ import difflib
 
 from streamhebb.errors import ConfigError
 from streamhebb.suite.experiment import Experiment
+from streamhebb.suite.mnist import EXPERIMENTS as MNIST
 from streamhebb.suite.published import EXPERIMENTS as PUBLISHED
 
 
@@ -16,7 +17,7 @@ def experiments() -> dict[str, Experiment]:
         >>> next(iter(experiments()))
         'figure-1'
     """
-    return {each.name: each for each in PUBLISHED}
+    return {each.name: each for each in (*PUBLISHED, *MNIST)}
 
 
 def find(name: str) -> Experiment:
