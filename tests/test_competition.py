@@ -147,7 +147,7 @@ def test_with_softhebb_it_is_the_rule_of_krotov_and_hopfield(
 
 
 def test_mini_batches_of_krotov_and_hopfield_with_a_rate_that_falls() -> None:
-    # The published program: the change of a mini-batch over its largest entry, at a rate that falls.
+    # As published: the change of a mini-batch over its largest entry, at a rate that falls.
     chance = torch.Generator().manual_seed(4)
     w = torch.randn(6, 4, dtype=torch.float64, generator=chance)
     layer = sh.Dense(

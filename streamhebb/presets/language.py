@@ -15,7 +15,7 @@ convolution. What is not written has the published default, see
 | ``b`` | bias, 0 or 1 | ``v`` | rate by the radius (1), or linear decay (0) |
 | ``t`` | inverse temperature | ``m`` | threshold of pruning, without effect |
 | | | ``e`` | triangle before the competition, 0 or 1 |
-| ``rk`` | rank of the neuron that unlearns (Krotov) | ``n`` | first weights normal (1) or positive (0) |
+| ``rk`` | rank of who unlearns (Krotov) | ``n`` | first weights normal (1), or positive |
 
 Source: the layer strings of the published code, https://github.com/NeuromorphicComputing/SoftHebb.
 The last row is ours: the published strings leave the rank at 3, and draw normal weights only behind
@@ -84,7 +84,7 @@ KEYS = (
     Key("v", "by_radius", "flag", "rate by the radius, or linear decay"),
     Key("m", "prune", "number", "threshold of pruning, without effect", 0, "0", conv=True),
     Key("e", "pre_triangle", "flag", "triangle before the competition", conv=True),
-    Key("rk", "rank", "whole", "rank of the neuron that unlearns", 2, "3"),
+    Key("rk", "rank", "whole", "rank of who unlearns", 2, "3"),
     Key("n", "normal", "flag", "first weights normal, or positive"),
 )
 """All keys, in the order in which they are written."""

@@ -55,12 +55,11 @@ _KROTOV = tuple(
         title=f"{title}: the rule of Krotov and Hopfield, SoftHebb and back-propagation",
         about=(
             f"One hidden layer: 2000 dense neurons over all 60,000 samples, or 400 kernels 5 x 5 "
-            f"over the first 10,000 that the seed of the data draws. Rank, strength, norm, rate and "
-            f"batches are those of PyTorch-Hebbian, which goes on for {most} epochs (dense) and "
-            f"100 (kernels); here each row says for how many. The rate falls to zero over these. Ours: "
-            f"a batch normalisation behind the rectifier, pools of 4 x 4, and readouts of 20 epochs "
-            f"of Adam at 0.001. Of the convolution only validation figures were published (85.5 on "
-            f"Fashion-MNIST)."
+            f"over 10,000 of them. Rank, strength, norm, rate and batches are those of "
+            f"PyTorch-Hebbian, which goes on for {most} epochs (dense) and 100 (kernels); here each "
+            f"row says for how many. The rate falls to zero over these. Ours: a batch normalisation "
+            f"behind the rectifier, pools of 4 x 4, and readouts of 20 epochs of Adam at 0.001. Of "
+            f"the kernels only a validation figure was published (85.5 on Fashion-MNIST)."
         ),
         cells=tuple(_krotov(data)),
         axis="net",

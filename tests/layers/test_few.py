@@ -1,4 +1,4 @@
-"""Where few neurons win, only their weights are touched: the same weights as by the whole matrix."""
+"""Where few neurons win, only their weights are touched: the same as by the whole matrix."""
 
 from __future__ import annotations
 
