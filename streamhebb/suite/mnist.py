@@ -56,10 +56,11 @@ _KROTOV = tuple(
         about=(
             f"One hidden layer: 2000 dense neurons over all 60,000 samples, or 400 kernels 5 x 5 "
             f"over 10,000 of them. Rank, strength, norm, rate and batches are those of "
-            f"PyTorch-Hebbian, which goes on for {most} epochs (dense) and 100 (kernels); here each "
-            f"row says for how many. The rate falls to zero over these. Ours: a batch normalisation "
-            f"behind the rectifier, pools of 4 x 4, and readouts of 20 epochs of Adam at 0.001. Of "
-            f"the kernels only a validation figure was published (85.5 on Fashion-MNIST)."
+            f"PyTorch-Hebbian, which goes on for {most} epochs (dense) and 100 (kernels); here "
+            f"each row says for how many. The rate falls to zero over these. Ours: a batch "
+            f"normalisation behind the rectifier, pools of 4 x 4, and readouts of 20 epochs of "
+            f"Adam at 0.001. Of the kernels only a validation figure was published (85.5 on "
+            f"Fashion-MNIST)."
         ),
         cells=tuple(_krotov(data)),
         axis="net",
