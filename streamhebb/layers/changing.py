@@ -65,8 +65,10 @@ def _few(layer: PlasticLayer, update: LocalUpdate) -> Tensor | None:
     """The neurons that change, if the others need not be touched; ``None`` if they are many."""
     if not (getattr(layer.competition, "few", False) and getattr(layer.scaling, "idle", False)):
         return None
-    (outer, *more), weight = update.outer, layer.weight
-    if more or outer.factor is not None or update.dense is not None or layer.wiring is not None:
+    if len(update.outer) != 1 or update.dense is not None or layer.wiring is not None:
+        return None
+    (outer,), weight = update.outer, layer.weight
+    if outer.factor is not None:
         return None
     # On a GPU the host would have to wait for their number.
     if outer.post.ndim != 2 or not isinstance(outer.pre, Tensor) or weight.device.type != "cpu":
