@@ -71,7 +71,11 @@ def _few(layer: PlasticLayer, update: LocalUpdate) -> Tensor | None:
     if outer.factor is not None:
         return None
     # On a GPU the host would have to wait for their number.
-    if outer.post.ndim != 2 or not isinstance(outer.pre, Tensor) or weight.device.type != "cpu":
+    if (
+        outer.post.ndim != 2
+        or isinstance(outer.pre, kernels.Patches)
+        or weight.device.type != "cpu"
+    ):
         return None
     if len(outer.post) * MOST > len(weight):
         return None
