@@ -7,7 +7,7 @@ competition of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -19,7 +19,11 @@ from streamhebb.parts import require, require_choice
 
 
 class Competition(Protocol):
-    """A map from drive $u$, shape ``(..., n_out)``, to postsynaptic factor $y$, same shape."""
+    """A map from drive $u$, shape ``(..., n_out)``, to postsynaptic factor $y$, same shape.
+
+    One with an attribute ``few = True`` leaves most factors at 0; layers then touch the weights of
+    the other neurons only, where that is quicker.
+    """
 
     def __call__(self, drive: Tensor) -> Tensor:
         """Return the postsynaptic factor; ``drive`` is left as it is."""
@@ -42,6 +46,9 @@ def apply_function(name: str, drive: Tensor) -> Tensor:
     raise AssertionError(name)  # names are checked at construction
 
 
+_FEW = 10  # ranks that are found sooner by so many searches than by sorting all drives
+
+
 def _ranked(owner: str, drive: Tensor, rank: int) -> Tensor:
     """Index of the neuron of a rank counted from 1, shape ``(..., 1)``."""
     if rank > drive.shape[-1]:
@@ -49,10 +56,17 @@ def _ranked(owner: str, drive: Tensor, rank: int) -> Tensor:
             f"{owner}: rank={rank} is not allowed with {drive.shape[-1]} neurons that compete; it "
             f"must be at most {drive.shape[-1]}"
         )
-    # A stable sort, not topk: of equals the first ranks higher, on every device. Equals are
-    # common where a pre-triangle has set half of the drives to 0.
-    order = drive.argsort(dim=-1, descending=True, stable=True)
-    return order[..., rank - 1 : rank]
+    # Not topk: of equals the first ranks higher, on every device, as with argmax and a stable sort.
+    # Equals are common where a pre-triangle has set half of the drives to 0.
+    if rank > _FEW:
+        order = drive.argsort(dim=-1, descending=True, stable=True)
+        return order[..., rank - 1 : rank]
+    place = drive.argmax(-1, keepdim=True)
+    if rank > 1:
+        left = drive.clone()
+        for _ in range(rank - 1):
+            place = left.scatter_(-1, place, -torch.inf).argmax(-1, keepdim=True)
+    return place
 
 
 @dataclass(frozen=True)
@@ -176,6 +190,8 @@ class ShareWTA:
 class HardWTA:
     """Hard winner-take-all: 1 for the neuron of largest drive (the first of equals), else 0."""
 
+    few: ClassVar[bool] = True
+
     def __call__(self, drive: Tensor) -> Tensor:
         """Return a one-hot of the winner."""
         return torch.zeros_like(drive).scatter_(-1, drive.argmax(-1, keepdim=True), 1.0)
@@ -195,7 +211,9 @@ class RankedHardWTA:
       u_j = \sum_i sign(w_{ji})\,|w_{ji}|^{p-1}\, x_i$$
 
     They divide a mini-batch's change by its largest entry, as
-    [`LayerMax`][streamhebb.scaling.LayerMax] does. A rank of 1 would let the winner learn and
+    [`LayerMax`][streamhebb.scaling.LayerMax] does, draw first weights from $N(0, 1)$, and let the
+    rate fall to zero, epoch by epoch ([`LinearDecay`][streamhebb.rates.LinearDecay] does so update
+    by update). A rank of 1 would let the winner learn and
     unlearn at once (the published code makes $1 - \delta$ of it in a convolution and $-\delta$ in
     a dense layer), so it is refused: use [`HardWTA`][streamhebb.competition.HardWTA].
 
@@ -219,6 +237,7 @@ class RankedHardWTA:
 
     rank: int = 3
     delta: float = 0.1
+    few: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require("RankedHardWTA", "rank", self.rank, at_least=2, whole=True)

@@ -25,6 +25,9 @@ class Scaling(Protocol):
     Attributes:
         local: whether a neuron needs to know only its own change. In a large layer ``divisor`` is
             then asked for a few neurons at a time, with their part of the state.
+
+    One with an attribute ``idle = True`` is the same whether neurons whose change is 0 are among
+    those it is asked about or not.
     """
 
     local: ClassVar[bool]
@@ -49,6 +52,7 @@ class NoScaling:
     """The raw change as it is. Rates must be small: a raw change is a sum over all pixels."""
 
     local: ClassVar[bool] = True
+    idle: ClassVar[bool] = True
 
     def init(self, n_out: int) -> State:
         """No state."""
@@ -69,6 +73,7 @@ class LayerMax:
     """
 
     local: ClassVar[bool] = False
+    idle: ClassVar[bool] = True
 
     def init(self, n_out: int) -> State:
         """No state."""

@@ -119,6 +119,14 @@ def test_a_rank_beyond_the_neurons_is_refused(kind: Any) -> None:
         sh.Dense(4, 2, competition=kind(rank=3))
 
 
+@given(u=st.lists(st.integers(-2, 2), min_size=14, max_size=14), rank=st.integers(2, 14))
+def test_any_rank_among_equals_is_that_of_a_stable_sort(u: list[int], rank: int) -> None:
+    y = sh.RankedHardWTA(rank=rank, delta=0.4)(double([u, u]))
+    order = sorted(range(14), key=lambda j: -u[j])
+    assert y.argmax(-1).tolist() == [order[0]] * 2
+    assert y.argmin(-1).tolist() == [order[rank - 1]] * 2
+
+
 @pytest.mark.parametrize("p", [2.0, 3.0, 2.5])
 @given(
     x=st.lists(st.lists(st.floats(-2, 2), min_size=4, max_size=4), min_size=1, max_size=3),
@@ -136,6 +144,23 @@ def test_with_softhebb_it_is_the_rule_of_krotov_and_hopfield(
     layer.learn(layer.observe(double(x))[1])
     wanted = double(oracles.krotov_hopfield(x, w.tolist(), p, 2, 0.4))
     torch.testing.assert_close(layer.weight - w, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_mini_batches_of_krotov_and_hopfield_with_a_rate_that_falls() -> None:
+    # As published: the change of a mini-batch over its largest entry, at a rate that falls.
+    chance = torch.Generator().manual_seed(4)
+    w = torch.randn(6, 4, dtype=torch.float64, generator=chance)
+    layer = sh.Dense(
+        4, 6, rule=sh.SoftHebb(), competition=sh.RankedHardWTA(3, 0.4), norm_p=3.0,
+        rate=sh.LinearDecay(0.04, 5), scaling=sh.LayerMax(),
+    ).double()  # fmt: skip
+    layer.set_weight(w)
+    for step in range(5):
+        x = torch.rand(10, 4, dtype=torch.float64, generator=chance)
+        change = double(oracles.krotov_hopfield(x.tolist(), w.tolist(), 3.0, 3, 0.4))
+        w = w + 0.04 * (1 - step / 5) * change / change.abs().max()
+        layer.learn(layer.observe(x)[1])
+        torch.testing.assert_close(layer.weight, w, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(

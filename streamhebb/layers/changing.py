@@ -1,4 +1,4 @@
-"""How the weights of a layer change: by the whole matrix, or by a few neurons at a time."""
+"""How a layer's weights change: the whole matrix, a few neurons at a time, or those that won."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ def step_of(rate: Tensor | float, modulator: Tensor | float) -> Tensor | float:
     return step
 
 
+MOST = 5
+"""Where two neurons change in each competition, so many neurons for each are worth a search."""
+
+
 def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> State:
     """Change a layer's weights as its rule asks.
 
@@ -38,6 +42,8 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
     """
     kept = states.read(layer, "scaling", layer._kept["scaling"])
     whole = not (layer.eligibility is None and layer.trained is None and layer.peers is None)
+    if not whole and (few := _few(layer, update)) is not None:
+        return _of_few(layer, update, few, step, kept)
     if whole or not kernels.in_cache(update, layer.weight, layer.wiring):
         return _whole(layer, update, step, kept)
     if update.decay is not None and update.decay.shape[0] > 1:
@@ -72,6 +78,51 @@ def _foreseen(layer: PlasticLayer, update: LocalUpdate) -> Tensor | None:
         if divisor is not None:
             return divisor
     return None
+
+
+def _few(layer: PlasticLayer, update: LocalUpdate) -> Tensor | None:
+    """The neurons that change, if the others need not be touched; ``None`` if they are many."""
+    if not (getattr(layer.competition, "few", False) and getattr(layer.scaling, "idle", False)):
+        return None
+    if len(update.outer) != 1 or update.dense is not None or layer.wiring is not None:
+        return None
+    (outer,), weight = update.outer, layer.weight
+    if outer.factor is not None:
+        return None
+    # On a GPU the host would have to wait for their number.
+    if (
+        outer.post.ndim != 2
+        or isinstance(outer.pre, kernels.Patches)
+        or weight.device.type != "cpu"
+    ):
+        return None
+    if len(outer.post) * MOST > len(weight):
+        return None
+    changing = (outer.post != 0).any(0)
+    if update.decay is not None:
+        changing |= (update.decay != 0).any(0)
+    return changing.nonzero()[:, 0]
+
+
+def _of_few(
+    layer: PlasticLayer, update: LocalUpdate, few: Tensor, step: Tensor | float, kept: State
+) -> State:
+    if not len(few):
+        return kept
+    (outer,), weight = update.outer, layer.weight[few]
+    decay = None if update.decay is None else update.decay[:, few]
+    own = update._replace(outer=(outer._replace(post=outer.post[:, few]),), decay=decay)
+    delta = kernels.accumulate(own, weight, torch.empty_like(weight), None, layer.coarse)
+    divisor, state = layer.scaling.divisor(delta, 1, kept)
+    if isinstance(step, Tensor) and step.ndim > 1:
+        step = step[few]
+    if divisor is not None:
+        step = step / divisor
+    kernels.add_scaled(weight, delta, step)
+    layer.weight[few] = weight
+    if layer.constraint is not None:
+        layer.constraint(layer.weight)
+    return state
 
 
 def _whole(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float, kept: State) -> State:

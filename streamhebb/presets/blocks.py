@@ -14,8 +14,6 @@ from streamhebb.presets.language import TAUGHT, LayerCode, read_layer
 from streamhebb.synapses import ConvSynapse
 from streamhebb.values import Shape
 
-_RANK = 3  # published: which neuron is pushed away under hardkrotov; no key reaches it
-
 
 class Block(BaseModel):
     """One layer, and what surrounds it.
@@ -80,9 +78,12 @@ class Block(BaseModel):
 
     @property
     def init(self) -> dict[str, Any]:
-        """First weights: normal behind a batch normalisation, which centres, else positive."""
-        centred = any("batchnorm" in name for name in self.operations)
-        return {"type": "Normal" if centred else "Positive", "radius": self.code.filled().radius}
+        """First weights: as written, or normal behind a batch normalisation, which centres."""
+        code = self.code.filled()
+        normal = code.normal
+        if normal is None:
+            normal = any("batchnorm" in name for name in self.operations)
+        return {"type": "Normal" if normal else "Positive", "radius": code.radius}
 
     def describe(self, steps: float) -> list[dict[str, Any]]:
         """Describe the layers of a hidden block, as a net file does.
@@ -231,6 +232,6 @@ def _competition(code: LayerCode) -> dict[str, Any]:
         case "hard":
             return {"type": "HardWTA"}
         case "hardkrotov":
-            return {"type": "RankedHardWTA", "rank": _RANK, "delta": code.delta}
+            return {"type": "RankedHardWTA", "rank": code.rank, "delta": code.delta}
     signed = {"anti_hebbian": True} if code.rule == "softkrotov" else {}
     return {"type": "SoftWTA", "t": code.t, **signed}

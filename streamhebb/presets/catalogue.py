@@ -87,7 +87,8 @@ def build(
 
 @cache
 def _all() -> dict[str, Preset]:
-    entries: dict[str, dict[str, Any]] = read_yaml("presets.yaml")
+    ours = {k: v | {"published": False} for k, v in read_yaml("ours.yaml")["presets"].items()}
+    entries: dict[str, dict[str, Any]] = read_yaml("presets.yaml") | ours
     found = {}
     for name, entry in entries.items():
         origin = entries[entry["like"]] if "like" in entry else {}

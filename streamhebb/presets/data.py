@@ -119,7 +119,7 @@ def data_names() -> tuple[str, ...]:
 
 
 def data_pair(name: str) -> tuple[str, str]:
-    """The two settings that published experiments on a data set take: without labels, and with.
+    """The two settings that experiments on a data set take: without labels, and with.
 
     Raises:
         ConfigError: if there is no such pair; lists those there are.
@@ -128,7 +128,7 @@ def data_pair(name: str) -> tuple[str, str]:
         >>> data_pair("cifar100")
         ('CIFAR100_1', 'CIFAR100_50')
     """
-    pairs = read_yaml("data.yaml")["pairs"]
+    pairs = read_yaml("data.yaml")["pairs"] | read_yaml("ours.yaml")["pairs"]
     first, second = pairs[find(name, pairs, "pair of data settings")]
     return first, second
 
@@ -136,10 +136,11 @@ def data_pair(name: str) -> tuple[str, str]:
 @cache
 def _all() -> dict[str, DataSettings]:
     found: dict[str, DataSettings] = {}
+    ours: dict[str, dict[str, Any]] = read_yaml("ours.yaml")["runs"]
     for name, entry in read_yaml("data.yaml")["sets"].items():
         shared = {key: value for key, value in entry.items() if key != "runs"}
         found[name] = parse(DataSettings, shared | {"name": name}, name)
-        for run, changes in entry.get("runs", {}).items():
+        for run, changes in (entry.get("runs", {}) | ours.get(name, {})).items():
             full = f"{name}_{run}"
             found[full] = parse(DataSettings, shared | changes | {"name": full}, full)
     return found

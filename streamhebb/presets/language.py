@@ -15,8 +15,11 @@ convolution. What is not written has the published default, see
 | ``b`` | bias, 0 or 1 | ``v`` | rate by the radius (1), or linear decay (0) |
 | ``t`` | inverse temperature | ``m`` | threshold of pruning, without effect |
 | | | ``e`` | triangle before the competition, 0 or 1 |
+| ``rk`` | rank of who unlearns (Krotov) | ``n`` | first weights normal (1), or positive |
 
 Source: the layer strings of the published code, https://github.com/NeuromorphicComputing/SoftHebb.
+The last row is ours: the published strings leave the rank at 3, and draw normal weights only behind
+a batch normalisation.
 """
 
 from __future__ import annotations
@@ -81,13 +84,15 @@ KEYS = (
     Key("v", "by_radius", "flag", "rate by the radius, or linear decay"),
     Key("m", "prune", "number", "threshold of pruning, without effect", 0, "0", conv=True),
     Key("e", "pre_triangle", "flag", "triangle before the competition", conv=True),
+    Key("rk", "rank", "whole", "rank of who unlearns", 2, "3"),
+    Key("n", "normal", "flag", "first weights normal, or positive"),
 )
 """All keys, in the order in which they are written."""
 
 _BY_LETTERS = {key.letters: key for key in KEYS}
 _NAMES = tuple(key.name for key in KEYS)
 _PATTERNS = {"flag": "[01]", "whole": "[0-9]+", "number": r"[0-9]+\.?[0-9]*|\.[0-9]+"}
-_SHARED = {"bias": False, "lr_taught": 0.001, "norm_p": 2.0, "by_radius": True}
+_SHARED = {"bias": False, "lr_taught": 0.001, "norm_p": 2.0, "by_radius": True, "rank": 3}
 
 DENSE = MappingProxyType(
     _SHARED | {"t": 10.0, "lr": 0.05, "power": 0.2, "radius": 10.0, "delta": 0.1}
@@ -125,6 +130,9 @@ class LayerCode:
         by_radius: rate by the radius, or else linear decay.
         prune: threshold of pruning, without effect as published.
         pre_triangle: triangle before the competition.
+        rank: of the neuron that unlearns (Krotov), counted from 1.
+        normal: whether first weights are normal, or positive; if not written, they are normal
+            behind a batch normalisation.
 
     Raises:
         ConfigError: for a value that could not be written.
@@ -152,6 +160,8 @@ class LayerCode:
     by_radius: bool | None = None
     prune: float | None = None
     pre_triangle: bool | None = None
+    rank: int | None = None
+    normal: bool | None = None
 
     def __post_init__(self) -> None:
         require_choice("LayerCode", "rule", self.rule, RULES)

@@ -89,6 +89,7 @@ class Preset(BaseModel):
         hidden: ``"learns"``; ``"random"``: first weights stay, and normalisation is never in
             training (mean 0, variance 1), as in the published controls; ``"normed"``: first weights
             stay, and normalisation takes its statistics.
+        published: whether it was published as a preset; if not, it is ours.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -101,6 +102,7 @@ class Preset(BaseModel):
     unsupervised: str | None = None
     mode: Literal["successive", "consecutive", "simultaneous"] = "successive"
     hidden: Literal["learns", "random", "normed"] = "learns"
+    published: bool = True
 
     @model_validator(mode="after")
     def _blocks_go_together(self) -> Preset:

@@ -8,6 +8,7 @@ from streamhebb.errors import ConfigError
 from streamhebb.suite.bayesian import EXPERIMENTS as BAYESIAN
 from streamhebb.suite.drawn import EXPERIMENTS as DRAWN
 from streamhebb.suite.experiment import Experiment
+from streamhebb.suite.mnist import EXPERIMENTS as MNIST
 from streamhebb.suite.published import EXPERIMENTS as PUBLISHED
 from streamhebb.suite.stream import EXPERIMENTS as STREAM
 
@@ -19,7 +20,7 @@ def experiments() -> dict[str, Experiment]:
         >>> next(iter(experiments()))
         'figure-1'
     """
-    return {each.name: each for each in (*PUBLISHED, *STREAM, *BAYESIAN, *DRAWN)}
+    return {each.name: each for each in (*PUBLISHED, *MNIST, *STREAM, *BAYESIAN, *DRAWN)}
 
 
 def find(name: str) -> Experiment:

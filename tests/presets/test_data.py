@@ -53,7 +53,8 @@ def test_all_published_sets_and_runs_are_there():
     for name in data_names():
         kind = name.partition("_")[0]
         runs[kind] = runs.get(kind, 0) + 1
-    assert runs == {
+    ours = {"MNIST": 6, "FashionMNIST": 10}
+    assert {kind: count - ours.get(kind, 0) for kind, count in runs.items()} == {
         "MNIST": 12, "FashionMNIST": 1, "CIFAR10": 34, "CIFAR100": 23, "STL10": 12,
         "ImageNet": 6, "ImageNette": 11,
     }  # fmt: skip
