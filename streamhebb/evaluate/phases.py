@@ -145,6 +145,7 @@ def train_phases(
     tune: bool = False,
     report_every: int = 1,
     on_epoch: Callable[[PhaseEpoch], None] | None = None,
+    on_batch: Callable[[Tensor, Tensor], object] | None = None,
 ) -> tuple[PhaseEpoch, ...]:
     """Train a net phase by phase on a whole set, and measure it.
 
@@ -177,6 +178,9 @@ def train_phases(
             wins depends on time, and results differ by rounding.
         report_every: report epochs 1, multiples of this, and the last.
         on_epoch: called with every report.
+        on_batch: in phases in which nobody learns labels, called for every mini-batch, in order:
+            with its samples' numbers, and what the last layer of the phase made of them before it
+            learned from them. It changes no weight; what it raises ends the training.
 
     Returns:
         The reports of all phases, in order.
@@ -203,7 +207,7 @@ def train_phases(
             f"train_phases: blocks={blocks!r} is not allowed; give consecutive ranges that cover "
             f"the {len(net.layers)} layers"
         )
-    trainer = Trainer(net, parts, train, test, augment, scheduler, tune)
+    trainer = Trainer(net, parts, train, test, augment, scheduler, tune, on_batch)
     for phase in plan:
         if not isinstance(phase, Phase):
             raise ConfigError(f"train_phases: {phase!r} is not a Phase")

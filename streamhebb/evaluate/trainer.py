@@ -41,6 +41,7 @@ class Trainer:
         augment: changes inputs before use, or ``None``.
         scheduler: runs phases without labels; ``None`` is one mini-batch after the other.
         tune: whether each phase measures which kernels are fastest for its mini-batches.
+        on_batch: see [`train_phases`][streamhebb.evaluate.phases.train_phases].
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Trainer:
         augment: Callable[[Tensor], Tensor] | None,
         scheduler: Scheduler | None = None,
         tune: bool = False,
+        on_batch: Callable[[Tensor, Tensor], object] | None = None,
     ) -> None:
         self.net = net
         self.layers: list[Layer] = list(net.layers)  # type: ignore[arg-type]
@@ -61,6 +63,7 @@ class Trainer:
         self.augment = augment
         self.scheduler: Scheduler = Serial() if scheduler is None else scheduler
         self.tune = tune
+        self.on_batch = on_batch
 
     # -- what a phase is about -----------------------------------------------------------------
 
@@ -217,6 +220,7 @@ class _Work:
         self.reads = trainer._reads(phase)
         self.active = set(trainer._active(phase))
         self.scheduler = trainer.scheduler
+        self.on_batch = trainer.on_batch
         parameters = trainer._graded(phase)
         self.readout: Any = trainer.net.readout
         self.readout_lr = readout_lr
@@ -312,7 +316,9 @@ class _Work:
         span = slice(self.start, self.stop)
         learning = {i - self.start for i in self.active}
         names, check = self.net.names[span], self.net.check_races
-        passing = Passing(self.layers[span], names, learning, self.scheduler, check)
+        on_batch, rows = self.on_batch, iter(parts)
+        show = None if on_batch is None else lambda out: on_batch(next(rows), out)
+        passing = Passing(self.layers[span], names, learning, self.scheduler, check, show)
         first = self.net.counts["samples"]
         try:
             for part in parts:
