@@ -25,6 +25,9 @@ from streamhebb.suite import Setup
 HEARTBEAT, GRACE = 15, 60
 """Seconds between signs of life of a trial, and after which one without is given up."""
 
+STARTUP = 10
+"""Trials that are drawn by chance before TPE has something to go by."""
+
 Tell = Callable[[str], object]
 
 
@@ -296,9 +299,9 @@ def _sampler(optuna: Any, search: Search) -> Any:
         def _of(self, trial: Any) -> Any:
             if trial.number != self.number:
                 drawn = np.random.SeedSequence([search.seed, trial.number]).generate_state(1)
-                self.number, self.inner = (
-                    trial.number,
-                    optuna.samplers.TPESampler(seed=int(drawn[0])),
+                self.number = trial.number
+                self.inner = optuna.samplers.TPESampler(
+                    n_startup_trials=STARTUP, seed=int(drawn[0])
                 )
             return self.inner
 

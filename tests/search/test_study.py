@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import signal
 import subprocess
@@ -19,6 +20,13 @@ from streamhebb.search.plots import plot
 from streamhebb.suite import OfflineTrial, Setup
 
 NET = "2SoftMlpMNIST"
+GRID = Space(
+    name="grid",
+    parameters=(
+        {"block": 0, "key": "r", "values": [1.0, 2.0, 3.5, 8.0, 16.0]},
+        {"key": "seed", "values": [0, 1]},
+    ),
+)
 RANGES = Space(name="ranges", parameters=({"block": 0, "key": "t", "low": 1.0, "high": 9.0},))
 
 
@@ -43,14 +51,14 @@ def pretend(monkeypatch):
 
 
 def test_a_grid_is_run_whole_each_point_once(tmp_path, pretend):
-    found = go_on(search("radius"), str(tmp_path / "a.db"))
-    assert len(found) == 81
+    found = go_on(search(GRID), str(tmp_path / "a.db"))
+    assert len(found) == 10
     points = {(one.point["block 0 r"], one.point["seed"]) for one in found}
-    assert len(points) == 81
+    assert len(points) == 10
     assert {one.state for one in found} == {"complete"}
     best = settings(found)[0]
-    assert best.point["block 0 r"] == 3.8147  # 1.25^6, the nearest to 4
-    assert len(best.accuracies) == 3
+    assert best.point["block 0 r"] == 3.5  # the nearest to 4
+    assert len(best.accuracies) == 2
 
 
 def test_a_study_that_is_finished_is_not_run_again(tmp_path, pretend, monkeypatch):
@@ -60,21 +68,19 @@ def test_a_study_that_is_finished_is_not_run_again(tmp_path, pretend, monkeypatc
     assert go_on(search(), where) == one
 
 
-def test_trials_go_on_where_they_were(tmp_path, pretend):
-    for space, trials in ((RANGES, 14), ("radius", 14)):
-        where, whole = (str(tmp_path / f"{trials}-{name}.db") for name in ("parts", "whole"))
-        go_on(search(space), where, trials=3)
-        go_on(search(space), where, trials=12)
+def test_trials_go_on_where_they_were(tmp_path, pretend, monkeypatch):
+    monkeypatch.setattr(study, "STARTUP", 3)  # trials by chance before TPE; it is reached
+    for space, trials in ((RANGES, 6), ("radius", 4)):
+        where, whole = (str(tmp_path / f"{name}-{trials}.db") for name in ("parts", "whole"))
+        go_on(search(space), where, trials=2)
         parts = go_on(search(space), where, trials=trials)
         at_once = go_on(search(space), whole, trials=trials)
         assert [one.point for one in parts] == [one.point for one in at_once]
-        (tmp_path / f"{trials}-parts.db").unlink()
-        (tmp_path / f"{trials}-whole.db").unlink()
 
 
 def test_another_seed_draws_other_points(tmp_path, pretend):
     points = [
-        [one.point for one in go_on(search(RANGES, seed=n), str(tmp_path / f"{n}.db"), trials=4)]
+        [one.point for one in go_on(search(RANGES, seed=n), str(tmp_path / f"{n}.db"), trials=2)]
         for n in (0, 1)
     ]
     assert points[0] != points[1]
@@ -82,13 +88,13 @@ def test_another_seed_draws_other_points(tmp_path, pretend):
 
 @pytest.mark.parametrize("prune", ["median", "halving", "none"])
 def test_hopeless_trials_are_pruned(tmp_path, pretend, prune):
-    found = go_on(search("radius", prune=prune), str(tmp_path / "a.db"))
+    found = go_on(search(GRID, prune=prune), str(tmp_path / "a.db"))
     pruned = [one for one in found if one.state == "pruned"]
     assert bool(pruned) is (prune != "none")
     assert all(one.accuracy is None and len(one.prequential) < 6 for one in pruned)
     done = [one.accuracy for one in found if one.state == "complete"]
-    assert max(done) == 1 / (1 + abs(3.8147 - 4))
-    with open_study(search("radius", prune=prune), str(tmp_path / "a.db")) as kept:
+    assert max(done) == 1 / (1 + 0.5)
+    with open_study(search(GRID, prune=prune), str(tmp_path / "a.db")) as kept:
         states = [trial.state.name for trial in kept.get_trials()]
     assert states.count("PRUNED") == len(pruned)
 
@@ -153,6 +159,23 @@ def wait_for(path):
     pytest.fail(f"{path} never came")
 
 
+def test_another_process_takes_what_is_left(tmp_path, pretend, monkeypatch):
+    where, quick, told, inner = str(tmp_path / "a.db"), Search.run, [], []
+
+    def slow(self, point, setup, report=None):
+        monkeypatch.setattr(Search, "run", quick)
+        inner.extend(go_on(search(), where, tell=told.append))  # as another process would
+        return quick(self, point, setup, report)
+
+    monkeypatch.setattr(Search, "run", slow)
+    found = go_on(search(), where)
+    assert [one.state for one in inner] == ["running"] + ["complete"] * 3
+    assert "1 trials are run by other processes" in told[-1]
+    assert [one.state for one in found] == ["complete"] * 4
+    assert sorted(one.point["seed"] for one in found) == [0, 1, 2, 3]
+
+
+@pytest.mark.slow
 def test_two_processes_share_a_study_and_one_that_is_killed_is_no_loss(
     tmp_path, pretend, monkeypatch
 ):
@@ -206,28 +229,25 @@ def test_without_optuna_the_extra_is_named(tmp_path, monkeypatch):
 
 
 def test_all_that_was_found_is_shown(tmp_path, pretend):
-    one = search("radius", prune="median")
-    found = go_on(one, str(tmp_path / "a.db"), trials=30)
+    one = search(GRID, prune="median")
+    found = go_on(one, str(tmp_path / "a.db"), trials=8)
     rows = table(one, found)
     assert rows[0] == ["block 0 r", "accuracy, %", "prequential, %", "pruned"]
-    assert len(rows) <= 21
+    assert len(rows) <= 6
     lines = best_lines(one, found)
     assert "soft-c2000-t12-lr0.045-r" in lines[1]
-    assert (
-        eval_free(lines[-1]).preset().blocks[0].code.radius == settings(found)[0].point["block 0 r"]
-    )
+    best = settings(found)[0].point["block 0 r"]
+    assert as_written(lines[-1]).preset().blocks[0].code.radius == best
     data = json.loads(json.dumps(as_json(one, found)))
     assert Search(**data["search"]) == one
-    assert len(data["trials"]) == 30
+    assert len(data["trials"]) == 8
     path = plot(one, found, tmp_path / "a.png")
     assert path.read_bytes()[1:4] == b"PNG"
     assert plot(one, [], tmp_path / "b.png") is None
 
 
-def eval_free(line):
+def as_written(line):
     """The trial that a line writes down."""
-    import ast
-
     call = ast.parse(line.strip(), mode="eval").body
     return OfflineTrial(**{word.arg: ast.literal_eval(word.value) for word in call.keywords})
 
