@@ -5,7 +5,7 @@ trial that is run with each point of it. optuna runs it, in as many processes as
 Ray Tune, on as many machines.
 """
 
-from streamhebb.search.objective import Lookout, Search
+from streamhebb.search.objective import Lookout, Search, settings_line
 from streamhebb.search.outcome import Outcome, as_json, best_lines, table
 from streamhebb.search.plots import plot
 from streamhebb.search.ray_tune import go_on_ray
@@ -26,6 +26,7 @@ __all__ = [
     "open_study",
     "plot",
     "read_spaces",
+    "settings_line",
     "spaces",
     "table",
 ]

@@ -67,8 +67,14 @@ class Search(BaseModel):
 
     @model_validator(mode="after")
     def _preset_has_all_of_it(self) -> Self:
+        readout = len(self.trial.preset().blocks) - 1
         for parameter in self.space.parameters:
             for value in parameter.values or (parameter.low, parameter.high):
+                if parameter.block == readout:
+                    raise ConfigError(
+                        f"{parameter.name}: block {readout} of {self.trial.net} is its readout; "
+                        f"hidden blocks are searched, 0 to {readout - 1}"
+                    )
                 if parameter.key != "seed":
                     one = {str(parameter.block): {parameter.key: _value(parameter, value)}}
                     self.trial.but(changes=_merged(self.trial.changes, one)).preset()
