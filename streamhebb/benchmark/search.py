@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from streamhebb.benchmark.record import show
 from streamhebb.errors import ConfigError
 from streamhebb.machine import machine
 from streamhebb.parts import require_choice
@@ -68,6 +67,9 @@ def search(
     The test set is never looked at: a fifth of the training samples judges. Several processes may
     be given one study; each trial is run by one of them.
     """
+    from rich.console import Console
+    from rich.table import Table
+
     from streamhebb import presets
     from streamhebb.search import Search, best_lines, find_space, go_on, plot, table
     from streamhebb.search.objective import PRUNERS, default_prune
@@ -106,7 +108,11 @@ def search(
     else:
         stem = f"{net}-{Path(chosen.name).stem}"
         found = go_on(definition, study or f"runs/search/{stem}.db", setup, trials, typer.echo)
-    show(table(definition, found))
+    title, *rows = table(definition, found)
+    shown = Table(*title)
+    for row in rows:
+        shown.add_row(*row)
+    Console().print(shown)
     for line in best_lines(definition, found):
         typer.echo(line)
     if out is not None:

@@ -19,6 +19,7 @@ from streamhebb.layers import PlasticLayer
 from streamhebb.layers.wired import WiredLayer
 from streamhebb.net import StreamNet
 from streamhebb.presets import Block, Built, DataSettings, Prepared, Preset, Stage
+from streamhebb.presets.language import KEYS
 from streamhebb.suite.running import folder_of, run_trial
 from streamhebb.suite.trial import Result, Trial, Work, parse
 from streamhebb.suite.turning import first_weights, turned
@@ -163,7 +164,7 @@ def changed(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Preset:
     blocks = list(preset.blocks)
     for place, change in changes.items():
         own = {name: change[name] for name in change if name in OF_BLOCKS}
-        change = {name: change[name] for name in change if name not in own}
+        change = {n: _whole(n, change[n]) for n in change if n not in own}
         hidden = range(len(blocks) - 1)
         if place != "hidden" and not (place.isdigit() and int(place) < len(blocks)):
             raise ConfigError(
@@ -181,6 +182,12 @@ def changed(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Preset:
                 ) from None
             blocks[number] = parse(Block, block.model_dump() | {"layer": str(code)} | own)
     return preset.model_copy(update={"blocks": tuple(blocks)})
+
+
+def _whole(name: str, value: Any) -> Any:
+    """Files and models make ``96.0`` of the whole number 96."""
+    whole = any(key.name == name and key.kind == "whole" for key in KEYS)
+    return int(value) if whole and isinstance(value, float) and value.is_integer() else value
 
 
 def probes(built: Built, stage: Stage, data: Prepared) -> bool:
