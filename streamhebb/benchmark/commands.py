@@ -14,6 +14,7 @@ from streamhebb.benchmark.offline.command import cifar10, probe
 from streamhebb.benchmark.record import Out as _Out
 from streamhebb.benchmark.record import finish as _finish
 from streamhebb.benchmark.schedule.commands import app as schedule
+from streamhebb.benchmark.search import search
 from streamhebb.benchmark.speed.command import speed
 from streamhebb.benchmark.spiking.command import spiking
 from streamhebb.benchmark.suite import list_experiments, report, run
@@ -25,6 +26,7 @@ app.add_typer(schedule, name="schedule")
 app.command("list")(list_experiments)
 app.command()(run)
 app.command()(report)
+app.command()(search)
 app.command()(speed)
 app.command()(dense)
 app.command()(spiking)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 from torch import Tensor
@@ -44,6 +44,8 @@ class Passing:
         scheduler: runs the tasks; is left open.
         check_races: see [`streamhebb.races`][].
         peers: processes that each learn from a share of every mini-batch, or ``None``.
+        on_output: is given what the last layer made of each mini-batch before learning from it, in
+            the order in which they were sent.
 
     Attributes:
         learned: samples learned from so far.
@@ -68,6 +70,7 @@ class Passing:
         scheduler: Scheduler,
         check_races: bool = False,
         peers: Peers | None = None,
+        on_output: Callable[[Tensor], object] | None = None,
     ) -> None:
         pairs = enumerate(layers)
         self.layers = [one if n in learning and one.learns else Still(one) for n, one in pairs]
@@ -76,7 +79,8 @@ class Passing:
         self.planner = Planner(self.layers, names, None, check_races=check_races)
         self.depth = len(self.planner.stages) + 2
         self.learned = 0
-        self._flying: deque[tuple[Pending, int]] = deque()
+        self.on_output = on_output
+        self._flying: deque[tuple[Pending, Frame]] = deque()
 
     def push(self, x: Tensor, number: int) -> None:
         """Send a mini-batch on its way, where there is room for it.
@@ -86,7 +90,7 @@ class Passing:
             number: of its first sample, for errors.
 
         Raises:
-            Exception: what a layer raised; nothing is in flight any more then.
+            Exception: what a layer, or ``on_output``, raised; nothing is in flight any more then.
         """
         count = len(self.layers)
         own = x if self.peers is None else self.peers.share(x)
@@ -99,13 +103,13 @@ class Passing:
         except BaseException:
             self._give_up()
             raise
-        self._flying.append((pending, len(x)))
+        self._flying.append((pending, frame))
 
     def drain(self) -> None:
         """Return when all have been learned from.
 
         Raises:
-            Exception: what a layer raised.
+            Exception: what a layer, or ``on_output``, raised.
         """
         try:
             while self._flying:
@@ -116,13 +120,16 @@ class Passing:
             raise
 
     def _land(self) -> None:
-        pending, samples = self._flying[0]
+        pending, frame = self._flying[0]
         pending.wait()
         self._flying.popleft()
-        self.learned += samples
+        self.learned += len(frame.out[0])
+        if self.on_output is not None:
+            self.on_output(frame.out[-1])
 
     def _give_up(self) -> None:
         """Count those that have been learned from, and let nothing be in flight."""
+        self.on_output = None
         with suppress(Exception):  # is being raised
             self.scheduler.join()
         with suppress(Exception):

@@ -148,6 +148,7 @@ def train_phases(
     report_every: int = 1,
     on_epoch: Callable[[PhaseEpoch], None] | None = None,
     progress: str | os.PathLike[str] | None = None,
+    on_batch: Callable[[Tensor, Tensor], object] | None = None,
 ) -> tuple[PhaseEpoch, ...]:
     """Train a net phase by phase on a whole set, and measure it.
 
@@ -185,6 +186,9 @@ def train_phases(
             ends with the weights and reports of a run that was never interrupted, to the bit (with
             the same kernels, device and threads). Reports from before come back with the others;
             ``on_epoch`` is not called with them again. The file stays: delete it to train anew.
+        on_batch: in phases in which nobody learns labels, called for every mini-batch, in order:
+            with its samples' numbers, and what the last layer of the phase made of them before it
+            learned from them. It changes no weight; what it raises ends the training.
 
     Returns:
         The reports of all phases, in order.
@@ -213,7 +217,7 @@ def train_phases(
             f"train_phases: blocks={blocks!r} is not allowed; give consecutive ranges that cover "
             f"the {len(net.layers)} layers"
         )
-    trainer = Trainer(net, parts, train, test, augment, scheduler, tune)
+    trainer = Trainer(net, parts, train, test, augment, scheduler, tune, on_batch)
     for phase in plan:
         if not isinstance(phase, Phase):
             raise ConfigError(f"train_phases: {phase!r} is not a Phase")

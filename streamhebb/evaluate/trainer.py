@@ -37,6 +37,7 @@ class Trainer:
         augment: changes inputs before use, or ``None``.
         scheduler: runs phases without labels; ``None`` is one mini-batch after the other.
         tune: whether each phase measures which kernels are fastest for its mini-batches.
+        on_batch: see [`train_phases`][streamhebb.evaluate.phases.train_phases].
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Trainer:
         augment: Callable[[Tensor], Tensor] | None,
         scheduler: Scheduler | None = None,
         tune: bool = False,
+        on_batch: Callable[[Tensor, Tensor], object] | None = None,
     ) -> None:
         self.net = net
         self.layers: list[Layer] = list(net.layers)  # type: ignore[arg-type]
@@ -59,6 +61,7 @@ class Trainer:
         self.tune = tune
         self.peers = net.peers
         check_alike(net, (self.train, self.test), self.scheduler, augment=augment, tune=tune)
+        self.on_batch = on_batch
 
     # -- what a phase is about -----------------------------------------------------------------
 

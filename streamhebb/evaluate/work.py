@@ -48,6 +48,7 @@ class Work:
         self.reads = trainer._reads(phase)
         self.active = set(trainer._active(phase))
         self.scheduler = trainer.scheduler
+        self.on_batch = trainer.on_batch
         parameters = trainer._graded(phase)
         self.readout: Any = trainer.net.readout
         self.readout_lr = readout_lr
@@ -197,7 +198,11 @@ class Work:
         span = slice(self.start, self.stop)
         learning = {i - self.start for i in self.active}
         names, check = self.net.names[span], self.net.check_races
-        passing = Passing(self.layers[span], names, learning, self.scheduler, check, self.peers)
+        on_batch, rows = self.on_batch, iter(parts)
+        show = None if on_batch is None else lambda out: on_batch(next(rows), out)
+        passing = Passing(
+            self.layers[span], names, learning, self.scheduler, check, self.peers, show
+        )
         first = self.net.counts["samples"]
         try:
             for part in parts:

@@ -19,12 +19,15 @@ from streamhebb.layers import PlasticLayer
 from streamhebb.layers.wired import WiredLayer
 from streamhebb.net import StreamNet
 from streamhebb.presets import Block, Built, DataSettings, Prepared, Preset, Stage
+from streamhebb.presets.language import KEYS
 from streamhebb.suite.running import folder_of, run_trial
-from streamhebb.suite.trial import Result, Trial, Work
+from streamhebb.suite.trial import Result, Trial, Work, parse
 from streamhebb.suite.turning import first_weights, turned
 
 T = TypeVar("T")
 Changes = dict[str, dict[str, str | bool | int | float]]
+OF_BLOCKS = ("activation",)
+"""What may be changed beside the settings of the mini-language."""
 
 
 class OfflineTrial(Trial):
@@ -42,8 +45,8 @@ class OfflineTrial(Trial):
         hidden: ``"learns"``, ``"random"`` or ``"normed"``; ``None`` is the preset's own.
         learned: only the first so many hidden blocks learn; the others keep their first weights,
             and their normalisation takes its statistics. ``None`` is all.
-        changes: settings of the mini-language by the number of a block, or by ``"hidden"``, for all
-            but the readout: ``{"0": {"radius": 3.0}}``.
+        changes: settings of the mini-language, or ``activation``, by the number of a block, or by
+            ``"hidden"``, for all but the readout: ``{"0": {"radius": 3.0}}``.
         settings: of the data of phases without labels, that are replaced: ``{"epochs": 2}``.
         start: a snapshot that the net starts from, in place of random weights.
         start_readout: whether the readout starts from it too.
@@ -164,8 +167,8 @@ def changed(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Preset:
 
     Args:
         preset: stays as it is.
-        changes: fields of [`LayerCode`][streamhebb.presets.language.LayerCode] by the number of a
-            block, or by ``"hidden"``, which is all of them but the readout.
+        changes: fields of [`LayerCode`][streamhebb.presets.language.LayerCode], or ``activation``,
+            by the number of a block, or by ``"hidden"``, which is all of them but the readout.
 
     Raises:
         ConfigError: for a block or field that there is not.
@@ -177,6 +180,8 @@ def changed(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Preset:
     """
     blocks = list(preset.blocks)
     for place, change in changes.items():
+        own = {name: change[name] for name in change if name in OF_BLOCKS}
+        change = {n: _whole(n, change[n]) for n in change if n not in own}
         hidden = range(len(blocks) - 1)
         if place != "hidden" and not (place.isdigit() and int(place) < len(blocks)):
             raise ConfigError(
@@ -189,9 +194,17 @@ def changed(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Preset:
                 code = dataclasses.replace(block.code, **change)
             except TypeError:
                 known = ", ".join(field.name for field in dataclasses.fields(block.code))
-                raise ConfigError(f"{dict(change)} names no setting of {known}") from None
-            blocks[number] = Block.model_validate(block.model_dump() | {"layer": str(code)})
+                raise ConfigError(
+                    f"{dict(change)} names no setting of {known}, {', '.join(OF_BLOCKS)}"
+                ) from None
+            blocks[number] = parse(Block, block.model_dump() | {"layer": str(code)} | own)
     return preset.model_copy(update={"blocks": tuple(blocks)})
+
+
+def _whole(name: str, value: Any) -> Any:
+    """Files and models make ``96.0`` of the whole number 96."""
+    whole = any(key.name == name and key.kind == "whole" for key in KEYS)
+    return int(value) if whole and isinstance(value, float) and value.is_integer() else value
 
 
 def probes(built: Built, stage: Stage, data: Prepared) -> bool:
@@ -233,6 +246,7 @@ def train(
             report_every=stage.data.report_every,
             on_epoch=show,
             progress=work.folder.progress(str(number)),
+            on_batch=None if work.watch is None else work.watch(number, data.y),
         ),
     )
     last = reports[-1]

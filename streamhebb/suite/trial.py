@@ -13,18 +13,24 @@ from typing import Any, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
 
 from streamhebb import kernels
 from streamhebb.errors import ConfigError
 from streamhebb.evaluate.reports import Report
 from streamhebb.schedule import Scheduler, Threads
 from streamhebb.suite.folder import TrialFolder
+from streamhebb.values import Label
 
 REDUCTION = ("twin", "samples", "tested", "epochs")
 """The settings of a trial that make it smaller than published."""
 
 Result = dict[str, Any]
 """What a trial found, as plain data; accuracies are shares between 0 and 1."""
+
+
+Watch = Callable[[int, Sequence[Label | None]], Callable[[Tensor, Tensor], object]]
+"""Looks on while layers learn without labels."""
 
 
 class Setup(BaseModel):
@@ -78,6 +84,9 @@ class Work:
         scheduler: for phases without labels; ``None`` is one thread.
         tell: is told how it goes, line by line.
         reports: take every epoch that is reported: the file of measures, TensorBoard.
+        watch: of each phase without labels is told its number and labels, and gives what is called
+            with every mini-batch of it; see ``on_batch`` of
+            [`train_phases`][streamhebb.evaluate.phases.train_phases].
     """
 
     folder: TrialFolder
@@ -85,6 +94,7 @@ class Work:
     scheduler: Scheduler | None = None
     tell: Callable[[str], object] = lambda line: None
     reports: Sequence[Callable[[Report], None]] = ()
+    watch: Watch | None = None
 
     def report(self, epoch: Report) -> None:
         """Pass on what was measured in an epoch."""
@@ -163,5 +173,11 @@ def parse(kind: type[BaseModel], data: dict[str, Any]) -> Any:
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        wrong = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        wrong = []
+        for each in error.errors():
+            text = each["msg"].removeprefix("Value error, ")
+            if each["type"] == "extra_forbidden" and len(each["loc"]) == 1:
+                text = f"there is no such entry; there are {', '.join(kind.model_fields)}"
+            place = ".".join(map(str, each["loc"]))
+            wrong.append(f"{place}: {text}" if place else text)
         raise ConfigError(f"{kind.__name__}: {'; '.join(wrong)}") from None

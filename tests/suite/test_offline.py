@@ -76,6 +76,11 @@ def test_changes_are_those_of_the_mini_language():
     assert every.blocks[2] == preset.blocks[2]
 
 
+def test_whole_numbers_can_be_changed():
+    trial = OfflineTrial(net="softhebb-cifar-1conv", changes={"0": {"n_out": 8, "kernel_size": 3}})
+    assert trial.preset().blocks[0].layer.startswith("softkrotov-c8-k3-")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
