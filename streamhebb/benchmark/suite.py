@@ -1,4 +1,4 @@
-"""``streamhebb bench list``, ``run`` and ``report``: the published experiments."""
+"""``streamhebb bench list``, ``run``, ``measures`` and ``report``: the published experiments."""
 
 from __future__ import annotations
 
@@ -71,6 +71,36 @@ def run(
     typer.echo(f"{experiment.title}: {len(trials)} trials, seeds {', '.join(map(str, chosen))}")
     run_trials(trials, chosen, runs, setup, typer.echo, tensorboard=tensorboard)
     typer.echo(f"streamhebb bench report {name} --runs {runs}")
+
+
+def measures(
+    trial: Annotated[
+        Path, typer.Argument(help="A trial's folder, one above it, or a file of measures.")
+    ],
+    neurons: Annotated[
+        bool, typer.Option("--neurons", help="The first neurons of every layer too.")
+    ] = False,
+) -> None:
+    """Print what was measured of a trial, epoch by epoch and layer by layer, also while it runs."""
+    from rich.console import Console
+
+    from streamhebb.evaluate.phase import PhaseEpoch
+    from streamhebb.evaluate.reports import epoch_table, layer_table, neuron_table, read_lines
+
+    files = [trial] if trial.is_file() else sorted(trial.rglob("measures.jsonl"))
+    if not files:
+        raise ConfigError(f"{trial} holds no measures.jsonl; name the folder of a trial that ran")
+    console = Console()
+    for path in files:
+        reports = read_lines(path)
+        console.print(f"[bold]{path.parent}", epoch_table(reports))
+        last = {each.phase: each for each in reports if isinstance(each, PhaseEpoch)}
+        for phase, each in last.items():
+            if not each.layers:
+                continue
+            console.print(f"phase {phase}, epoch {each.epoch}", layer_table(each))
+            for layer in each.layers if neurons else ():
+                console.print(layer.name, neuron_table(layer))
 
 
 def report(

@@ -1,0 +1,72 @@
+"""The published experiments from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from streamhebb.benchmark.commands import app
+from streamhebb.errors import ConfigError, RunFolderError
+
+
+def bench(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
+
+
+def refused(*words: object) -> str:
+    found = bench(*words)
+    assert isinstance(found.exception, (ConfigError, RunFolderError)), found.output
+    return str(found.exception)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trial of synthetic samples, run by the command."""
+    root = tmp_path_factory.mktemp("runs")
+    words = ("--rows", "linear", "--columns", "1", "--seeds", "0", "--runs", root)
+    small = ("--twin", "--samples", 100, "--tested", 50, "--epochs", 2)
+    found = bench("run", "b3a-radius", *words, *small)
+    assert not found.exception, found.output
+    assert "1 trials, seeds 0" in found.output
+    return root
+
+
+def test_all_experiments_are_listed() -> None:
+    names = [line.split()[0] for line in bench("list").output.splitlines()[1:]]
+    assert {"figure-1", "table-2", "stream", "controls", "mnist-conv"} <= set(names)
+
+
+def test_what_is_finished_is_not_run_again_but_reported(runs: Path) -> None:
+    words = ("--rows", "linear", "--columns", "1", "--seeds", "0", "--runs", runs)
+    small = ("--twin", "--samples", 100, "--tested", 50, "--epochs", 2)
+    again = bench("run", "b3a-radius", *words, *small)
+    assert "test " not in again.output
+    found = bench("report", "b3a-radius", "--runs", runs)
+    assert not found.exception
+    assert "linear decay" in found.output
+
+
+def test_measures_are_tables(runs: Path) -> None:
+    found = bench("measures", runs)
+    assert not found.exception, found.output
+    assert "seed-0" in found.output
+    assert "train %" in found.output
+    assert "Hebb %" in found.output
+    assert "wins %" not in found.output
+    (path,) = runs.rglob("measures.jsonl")
+    more = bench("measures", path, "--neurons")
+    assert "wins %" in more.output
+    assert len(more.output) > len(found.output)
+
+
+def test_what_a_careless_person_types(runs: Path, tmp_path: Path) -> None:
+    assert "figure-1" in refused("run", "figure1")
+    assert "no folder" in refused("report", "--runs", tmp_path / "none")
+    assert "no measures.jsonl" in refused("measures", tmp_path)
+    text = tmp_path / "text.jsonl"
+    text.write_text("nothing\n", "utf-8")
+    assert "line 1" in refused("measures", text)
+    for seeds in ("a", "-1", "0,,1"):
+        assert "seeds" in refused("run", "figure-1", "--seeds", seeds, "--runs", runs)
