@@ -17,7 +17,7 @@ from streamhebb.benchmark.schedule.commands import app as schedule
 from streamhebb.benchmark.search import search
 from streamhebb.benchmark.speed.command import speed
 from streamhebb.benchmark.spiking.command import spiking
-from streamhebb.benchmark.suite import list_experiments, measures, report, run
+from streamhebb.benchmark.suite import again, list_experiments, measures, report, run
 
 app = typer.Typer(
     help="Measure: one command for each figure in the documentation.", no_args_is_help=True
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.add_typer(schedule, name="schedule")
 app.command("list")(list_experiments)
 app.command()(run)
+app.command()(again)
 app.command()(measures)
 app.command()(report)
 app.command()(search)

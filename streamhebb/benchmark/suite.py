@@ -1,4 +1,4 @@
-"""``streamhebb bench list``, ``run``, ``measures`` and ``report``: the published experiments."""
+"""``streamhebb bench list``, ``run``, ``again``, ``measures``, ``report``: published experiments."""
 
 from __future__ import annotations
 
@@ -101,6 +101,25 @@ def measures(
             console.print(f"phase {phase}, epoch {each.epoch}", layer_table(each))
             for layer in each.layers if neurons else ():
                 console.print(layer.name, neuron_table(layer))
+
+
+def again(
+    trial: Annotated[Path, typer.Argument(help="The folder of a finished trial: .../seed-0")],
+    runs: Annotated[
+        Path | None, typer.Option(help="Where to.", show_default="a folder that is removed again")
+    ] = None,
+) -> None:
+    """Run a finished trial once more from its folder alone: do the same bits come out?"""
+    from tempfile import TemporaryDirectory
+
+    from streamhebb.suite import run_again
+
+    with TemporaryDirectory() as folder:
+        found = run_again(trial, Path(folder) if runs is None else runs, typer.echo)
+    if found:
+        typer.echo("differ: " + ", ".join(found))
+        raise typer.Exit(1)
+    typer.echo("the same results, measures and weights, to the bit")
 
 
 def report(

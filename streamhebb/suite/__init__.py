@@ -5,6 +5,7 @@ published figure. A trial is one net, trained and measured once, from one seed; 
 trials. Its folder holds its settings, what was measured on the way, and its result.
 """
 
+from streamhebb.suite.again import run_again
 from streamhebb.suite.catalogue import experiments, find
 from streamhebb.suite.experiment import Cell, Experiment
 from streamhebb.suite.folder import TrialFolder
@@ -28,6 +29,7 @@ __all__ = [
     "find",
     "read_trial",
     "report",
+    "run_again",
     "run_trial",
     "run_trials",
 ]

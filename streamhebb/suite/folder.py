@@ -101,5 +101,5 @@ class TrialFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunFolderError(
-                f"cannot make {self.path}: {error.strerror or error}; choose another with --out DIR"
+                f"cannot make {self.path}: {error.strerror or error}; choose another: --runs DIR"
             ) from error

@@ -48,7 +48,7 @@ def run_trial(
         ConfigError: if it was begun with another setup.
     """
     tell = tell or (lambda line: None)
-    setup = setup or Setup()
+    setup = (setup or Setup()).said()
     folder = folder_of(trial, root)
     lock = folder.lock()
     try:

@@ -58,6 +58,10 @@ class Setup(BaseModel):
         found: Self = parse(cls, settings)
         return found
 
+    def said(self) -> Self:
+        """With kernels by name: a trial's folder must not depend on an environment."""
+        return self.model_copy(update={"kernels": self.kernels or kernels.backend()})
+
     @contextmanager
     def ready(self) -> Iterator[Scheduler | None]:
         """Give a scheduler, or ``None`` for one thread, with the kernels chosen for the while.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from streamhebb import snapshot
 from streamhebb.benchmark.commands import app
 from streamhebb.errors import ConfigError, RunFolderError
 
@@ -70,3 +72,21 @@ def test_what_a_careless_person_types(runs: Path, tmp_path: Path) -> None:
     assert "line 1" in refused("measures", text)
     for seeds in ("a", "-1", "0,,1"):
         assert "seeds" in refused("run", "figure-1", "--seeds", seeds, "--runs", runs)
+
+
+def test_a_folder_is_enough_for_the_same_bits(runs: Path, tmp_path: Path) -> None:
+    (folder,) = (path.parent for path in runs.rglob("result.json"))
+    found = bench("again", folder)
+    assert found.exit_code == 0, found.output
+    assert "to the bit" in found.output
+    assert "lies in" in refused("again", folder, "--runs", runs)
+    assert "settings.json" in refused("again", tmp_path)
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    tensors, meta = snapshot.read(other / "net.safetensors")
+    name = next(name for name in tensors if name.endswith("weight"))
+    tensors[name].view(-1)[7] += 1e-3
+    snapshot.write(other / "net.safetensors", tensors, meta)
+    found = bench("again", other)
+    assert found.exit_code == 1
+    assert found.output.splitlines()[-1] == f"differ: {name}"
