@@ -1,4 +1,4 @@
-"""``streamhebb bench list``, ``run``, ``again``, ``measures``, ``report``: published experiments."""
+"""``streamhebb bench list``, ``run``, ``again``, ``measures``, ``report``: whole experiments."""
 
 from __future__ import annotations
 
