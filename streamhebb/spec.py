@@ -376,15 +376,18 @@ def _fan_in(entry: Described, shape: Shape) -> dict[str, int]:
 
 
 def load(path: str | os.PathLike[str]) -> StreamNet:
-    """Build the net that a snapshot describes, and restore it.
+    """Build the net that a snapshot describes, and restore it, in the precision it was saved in.
 
     Raises:
         SnapshotError: if the snapshot is damaged, or describes parts this version does not know.
     """
-    _, meta = snapshot.read(path)
+    tensors, meta = snapshot.read(path)
     try:
         net = build(parse(meta["net"], str(path)))
     except ConfigError as error:
         raise SnapshotError(f"{path} describes a net that cannot be built: {error}") from error
+    kinds = {value.dtype for value in tensors.values() if value.is_floating_point()}
+    if len(kinds) == 1:  # else some part has a precision of its own, and has it from the start
+        net.to(kinds.pop())
     net.load(path)
     return net

@@ -229,6 +229,16 @@ def test_float64_comes_back_as_float64(tmp_path: Path) -> None:
     assert state(fresh) == state(net)
 
 
+@pytest.mark.parametrize("make", [adam_net, fixed_net])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_net_is_built_in_the_precision_it_was_saved_in(
+    make: Callable[[], sh.StreamNet], dtype: torch.dtype, tmp_path: Path
+) -> None:
+    net = make().to(dtype)
+    net.save(tmp_path / "snap")
+    assert bits(sh.load(tmp_path / "snap").state_dict()) == bits(net.state_dict())
+
+
 def test_chance_goes_on_where_it_was(tmp_path: Path) -> None:
     net = quiet_net()
     torch.rand(5, generator=net.generator)

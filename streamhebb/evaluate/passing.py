@@ -80,7 +80,7 @@ class Passing:
         self.depth = len(self.planner.stages) + 2
         self.learned = 0
         self.on_output = on_output
-        self._flying: deque[tuple[Pending, Frame]] = deque()
+        self._flying: deque[tuple[Pending, Frame, int]] = deque()
 
     def push(self, x: Tensor, number: int) -> None:
         """Send a mini-batch on its way, where there is room for it.
@@ -103,7 +103,7 @@ class Passing:
         except BaseException:
             self._give_up()
             raise
-        self._flying.append((pending, frame))
+        self._flying.append((pending, frame, len(x)))
 
     def drain(self) -> None:
         """Return when all have been learned from.
@@ -120,10 +120,10 @@ class Passing:
             raise
 
     def _land(self) -> None:
-        pending, frame = self._flying[0]
+        pending, frame, samples = self._flying[0]
         pending.wait()
         self._flying.popleft()
-        self.learned += len(frame.out[0])
+        self.learned += samples
         if self.on_output is not None:
             self.on_output(frame.out[-1])
 
