@@ -25,7 +25,7 @@ RATES = (0.0025, 0.00025, 0.0003, 0.0003)
 class StreamTrial(OfflineTrial):
     """A preset that learns from one sample at a time, in one pass; then a readout, as published.
 
-    Args:
+    Attributes:
         scaling: of changes: ``"NeuronRMS"`` is local; ``"LayerMax"`` is the published one.
         memory: samples that a neuron's own scale reaches back.
         tau: samples that the statistics of inputs reach back.
