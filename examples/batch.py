@@ -17,12 +17,13 @@ from streamhebb.sources import digits, mnist
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--data", choices=("digits", "mnist"), default="digits")
 parser.add_argument("--limit", type=int, help="training samples; all of them if left out")
+parser.add_argument("--tested", type=int, help="test samples; all of them if left out")
 parser.add_argument("--epochs", type=int, default=20, help="of the probe")
 options = parser.parse_args()
 torch.set_num_threads(1)  # small nets are seldom faster with more
 
 read = {"digits": digits, "mnist": mnist}[options.data]
-train, test = read("train", limit=options.limit), read("test")
+train, test = read("train", limit=options.limit), read("test", limit=options.tested)
 
 
 def arrays(source):

@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 # "ci", the default, draws the same examples in every run: a red test is red for everyone.
 # HYPOTHESIS_PROFILE=search draws new ones, and more of them.
 hypothesis.settings.register_profile(
-    "ci", deadline=None, derandomize=True, max_examples=50, database=None
+    "ci", deadline=None, derandomize=True, max_examples=25, database=None
 )
 hypothesis.settings.register_profile("search", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

@@ -52,9 +52,10 @@ def test_batch_prints_both_accuracies(tmp_path):
 
 
 def test_batch_reads_mnist_where_it_is(tmp_path, data_dir):
-    arguments = ("--data", "mnist", "--limit", "60", "--epochs", "1")
+    arguments = ("--data", "mnist", "--limit", "60", "--tested", "200", "--epochs", "1")
     out = run("batch.py", *arguments, folder=tmp_path, data=str(data_dir))
     assert "60 samples of mnist learned" in out
+    assert "of 200 right" in out
 
 
 def test_camera_falls_back_to_the_digits_and_says_so(tmp_path):
