@@ -90,8 +90,6 @@ class Probe:
         self.layer = LinearLayer(n_in, classes, lr, self.order, self.free[0].whole)
         self.loss = torch.zeros((), dtype=torch.float64, device=place)
         self.right = torch.zeros((), dtype=torch.int64, device=place)
-        gather = Task("gather", 0, (), self._gather)
-        self.plan = make_plan([gather, Task("learn", 1, (0,), self._learn)])
 
     def halve(self) -> None:
         """Halve the rate."""
@@ -108,13 +106,17 @@ class Probe:
     def run(self, batches: tuple[Tensor, ...]) -> None:
         """Learn from mini-batches, given by their rows, in this order."""
         flying: deque[tuple[Pending, Step]] = deque()
+        # A plan that is kept would refer back to the probe, and hold whole sets of features until
+        # the garbage collector comes by, which for few large objects is seldom.
+        gather = Task("gather", 0, (), self._gather)
+        plan = make_plan([gather, Task("learn", 1, (0,), self._learn)])
         try:
             for rows in batches:
                 if not self.free:
                     self._land(flying)
                 step = self.free.popleft().of(rows, self.steps)
                 self.steps += 1
-                flying.append((self.scheduler.submit(self.plan, step), step))
+                flying.append((self.scheduler.submit(plan, step), step))
             while flying:
                 self._land(flying)
         except BaseException:

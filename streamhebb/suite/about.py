@@ -38,3 +38,7 @@ class NetTrial(Trial):
     def preset(self) -> Any:
         """The preset, with the changes made; see `OfflineTrial`."""
         return self.offline().preset()
+
+    def resolved(self) -> dict[str, Any]:
+        """The blocks of its net, and the settings of its data."""
+        return self.offline().resolved()

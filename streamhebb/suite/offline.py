@@ -98,6 +98,17 @@ class OfflineTrial(Trial):
         epochs = {} if self.epochs is None else {"epochs": self.epochs}
         return without.but(**fewer | self.settings), with_labels.but(**epochs)
 
+    def resolved(self) -> dict[str, Any]:
+        """The blocks of its net, and the settings of its data."""
+        preset = self.preset()
+        words = {"name", "aliases", "about", "published", "supervised", "unsupervised"}
+        return {
+            "preset": preset.model_dump(mode="json", exclude=words, exclude_defaults=True),
+            "data": [
+                each.model_dump(mode="json", exclude_defaults=True) for each in self.chosen(preset)
+            ],
+        }
+
     def make(self) -> Built:
         """Build the preset's net, and plan its training."""
         preset = self.preset()

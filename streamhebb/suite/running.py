@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ def run_trial(
         What ``result.json`` holds, or ``None`` if another process is at it.
 
     Raises:
-        ConfigError: if it was begun with another setup.
+        ConfigError: if it was begun with another setup, or when its names stood for something else.
     """
     tell = tell or (lambda line: None)
     setup = (setup or Setup()).said()
@@ -57,14 +58,14 @@ def run_trial(
         tell(f"{trial.key}, seed {trial.seed}: another process is at it")
         return None
     try:
-        if folder.finished:
-            return dict(folder.read("result.json"))
         settings = {
             "trial": trial.model_dump(mode="json"),
+            "resolved": trial.resolved(),
             "setup": setup.model_dump(mode="json"),
         }
-        if (folder.path / "settings.json").is_file():
-            _compare(folder, settings)
+        _compare(folder, settings)
+        if folder.finished:
+            return dict(folder.read("result.json"))
         folder.write("settings.json", settings)
         start = time.perf_counter()
         with setup.ready() as scheduler, _reports(folder, tensorboard) as reports:
@@ -80,6 +81,9 @@ def run_trial(
         return result
     finally:
         lock.release()
+        # Whatever refers to itself (compilers keep frames) may hold gigabytes of features; the next
+        # trial needs the room.
+        gc.collect()
 
 
 def run_trials(
@@ -132,9 +136,18 @@ def _reports(folder: TrialFolder, tensorboard: bool) -> Iterator[list[Callable[[
 
 
 def _compare(folder: TrialFolder, settings: Result) -> None:
-    """Refuse to go on with another setup: the bits would differ."""
+    """Refuse what was begun as another net, and to go on with another setup: bits would differ."""
+    if not (folder.path / "settings.json").is_file():
+        return
     before = folder.read("settings.json")
-    if before != settings and any(folder.path.glob("progress-*.safetensors")):
+    # Folders of earlier versions do not say it.
+    if before.get("resolved", settings["resolved"]) != settings["resolved"]:
+        raise ConfigError(
+            f"{folder.path} was run when names stood for another net or other data (see 'resolved' "
+            f"in its settings.json): remove the folder, or choose another one: --runs DIR"
+        )
+    going_on = not folder.finished and any(folder.path.glob("progress-*.safetensors"))
+    if going_on and before.get("setup") != settings["setup"]:
         raise ConfigError(
             f"{folder.path} was begun with {before.get('setup')}, not {settings['setup']}: go on "
             f"with that, or remove the folder"

@@ -131,6 +131,10 @@ class Trial(BaseModel):
         """A few words that name it in folders and on the screen."""
         raise NotImplementedError
 
+    def resolved(self) -> dict[str, Any]:
+        """What names in it stand for, in full: presets of ours may change from version to version."""
+        return {}
+
     def run(self, work: Work) -> Result:
         """Do it; called again after a kill, go on after the last finished epoch."""
         raise NotImplementedError

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -306,3 +308,17 @@ def test_bad_input(change: Any, error: Any, words: str) -> None:
     call: dict[str, Any] = {"train": (X, Y), "test": (X, Y), "epochs": 1} | change
     with pytest.raises(error, match=words):
         linear_probe(None, **call)
+
+
+def test_features_are_freed_when_the_probe_is_done():
+    x, y = torch.eye(4).repeat(20, 1), list("abcd") * 20
+    linear_probe(None, (x, y), (x, y), epochs=1, batch_size=8)  # compiles what is to compile
+    given = x.clone()
+    alive = weakref.ref(given)
+    gc.disable()
+    try:
+        linear_probe(None, (given, y), (x, y), epochs=2, batch_size=8)
+        del given
+        assert alive() is None, "something refers to itself"
+    finally:
+        gc.enable()

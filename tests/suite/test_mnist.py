@@ -25,7 +25,7 @@ def test_every_trial_can_be_built(experiment):
         ("krotov-mnist", "SoftHebb", "dense", [2000]),
         ("krotov-mnist", "back", "dense", []),
         ("krotov-fashion", "back", "conv", []),
-        ("mnist-conv", "SoftHebb", "accuracy", [96, 256]),
+        ("mnist-conv", "SoftHebb", "accuracy", [96, 384]),
     ],
 )
 def test_a_small_one_of_each_kind(tmp_path, name, row, column, neurons):

@@ -68,6 +68,21 @@ def test_states_stay_after_a_kill_and_go_at_the_end(tmp_path):
     assert not folder_of(Toy(), tmp_path).progress("a").exists()
 
 
+def test_names_that_stand_for_something_else_are_noticed(tmp_path, monkeypatch):
+    run_trial(Toy(), tmp_path)
+    monkeypatch.setattr(Toy, "resolved", lambda self: {"preset": "other blocks"})
+    with pytest.raises(ConfigError, match="names stood for another net"):
+        run_trial(Toy(), tmp_path)
+
+
+def test_a_trial_says_its_net_and_data_in_full():
+    trial = OfflineTrial(net="2SoftMlpMNIST", changes={"0": {"radius": 3.5}}, samples=100)
+    said = trial.resolved()
+    assert "-r3.5" in said["preset"]["blocks"][0]["layer"]
+    assert [each["samples"] for each in said["data"]] == [100, 60000]
+    assert json.loads(json.dumps(said)) == said
+
+
 def test_another_process_is_left_alone(tmp_path):
     told = []
     with folder_of(Toy(), tmp_path).lock():
