@@ -132,7 +132,7 @@ class Trial(BaseModel):
         raise NotImplementedError
 
     def resolved(self) -> dict[str, Any]:
-        """What names in it stand for, in full: presets of ours may change from version to version."""
+        """What names in it stand for, in full: presets may change from version to version."""
         return {}
 
     def run(self, work: Work) -> Result:
