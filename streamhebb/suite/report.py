@@ -16,6 +16,7 @@ from streamhebb.suite.experiment import Cell, Experiment
 from streamhebb.suite.folder import TrialFolder
 from streamhebb.suite.kinds import read_trial
 from streamhebb.suite.plots import plot
+from streamhebb.suite.running import outdated
 from streamhebb.suite.trial import REDUCTION, Result
 
 
@@ -55,15 +56,20 @@ def mean_and_sd(values: Sequence[float]) -> str:
 
 
 def collect(root: Path) -> dict[str, Found]:
-    """All finished trials below a root, by their keys; folders that cannot be read are left out."""
+    """All finished trials below a root, by their keys.
+
+    Folders that cannot be read are left out, and those whose presets have changed since.
+    """
     found: dict[str, list[tuple[Result, Path]]] = {}
     for path in sorted(root.glob("*/seed-*/result.json")):
         try:
             result = TrialFolder(path.parent).read(path.name)
-            key = read_trial(result["trial"]).key
+            trial = read_trial(result["trial"])
+            if outdated(result, trial.resolved()):
+                continue
         except (StreamhebbError, KeyError, TypeError):
             continue
-        found.setdefault(key, []).append((result, path.parent))
+        found.setdefault(trial.key, []).append((result, path.parent))
     return {key: Found(*map(tuple, zip(*pairs, strict=True))) for key, pairs in found.items()}
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 import gc
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import Timeout
 
@@ -135,13 +136,22 @@ def _reports(folder: TrialFolder, tensorboard: bool) -> Iterator[list[Callable[[
         yield [lines, board]
 
 
+def outdated(settings: Mapping[str, Any], resolved: Mapping[str, Any]) -> bool:
+    """Whether names stood for something else when these settings were written.
+
+    Args:
+        settings: of a folder; those of earlier versions do not say it.
+        resolved: what they stand for now.
+    """
+    return bool(settings.get("resolved", resolved) != resolved)
+
+
 def _compare(folder: TrialFolder, settings: Result) -> None:
     """Refuse what was begun as another net, and to go on with another setup: bits would differ."""
     if not (folder.path / "settings.json").is_file():
         return
     before = folder.read("settings.json")
-    # Folders of earlier versions do not say it.
-    if before.get("resolved", settings["resolved"]) != settings["resolved"]:
+    if outdated(before, settings["resolved"]):
         raise ConfigError(
             f"{folder.path} was run when names stood for another net or other data (see 'resolved' "
             f"in its settings.json): remove the folder, or choose another one: --runs DIR"

@@ -72,6 +72,16 @@ def test_what_cannot_be_read_is_left_out(tmp_path):
     assert len(collect(tmp_path)[trial.key].results) == 1
 
 
+def test_results_of_presets_that_have_changed_since_are_left_out(tmp_path):
+    trial = find("figure-1").cells[0].trial
+    for seed, blocks in enumerate((trial.resolved()["preset"]["blocks"], [])):
+        resolved = trial.resolved() | {"preset": {"blocks": blocks}}
+        write(tmp_path, trial.but(seed=seed), 0.7)
+        folder = folder_of(trial.but(seed=seed), tmp_path)
+        folder.write("result.json", folder.read("result.json") | {"resolved": resolved})
+    assert collect(tmp_path)[trial.key].seeds == [0]
+
+
 def test_mean_and_spread():
     assert mean_and_sd([1.0]) == "1.00 (1)"
     assert mean_and_sd([1.0, 3.0]) == "2.00 ± 1.41 (2)"
