@@ -214,8 +214,8 @@ def check_threads(seed: int, count: int = 5) -> None:
 
 
 def test_random_nets_in_random_orders() -> None:
-    overtaking = sum(check_orders(seed, orders=20) for seed in range(100))
-    assert overtaking > 500, "most orders were that of the samples"
+    overtaking = sum(check_orders(seed, orders=20) for seed in range(50))
+    assert overtaking > 250, "most orders were that of the samples"
 
 
 @settings(max_examples=15)
