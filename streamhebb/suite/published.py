@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from streamhebb.suite.experiment import Cell, Experiment
-from streamhebb.suite.offline import OfflineTrial
+from streamhebb.suite.offline import Changes, OfflineTrial
 
 SOURCE = "Journé et al., ICLR 2023 (arXiv:2209.11883)"
 AT_ONCE: dict[str, Any] = {"mode": "consecutive"}
@@ -313,8 +313,34 @@ _TOGETHER = Experiment(
     cost="1.5 h",
 )
 
+_WINNERS: tuple[tuple[str, Changes], ...] = (
+    ("soft, losers unlearn (SoftHebb)", {}),
+    ("soft", {"hidden": {"rule": "soft"}}),
+    ("hard", {"hidden": {"rule": "hard"}}),
+)
+
+_COMPETITION = Experiment(
+    name="competition",
+    title="CIFAR-10: SoftHebb's nets, when other neurons may learn",
+    about=(
+        "The published nets with hard competition differ from SoftHebb's in rates, activations, "
+        "padding and pooling too. Here nothing differs but who learns from a sample: all neurons, "
+        "the losers by unlearning it; all neurons, by their share; or the winner alone. Layers "
+        "learn one after the other."
+    ),
+    cells=tuple(
+        Cell(row, depth, OfflineTrial(net=f"softhebb-cifar-{depth}conv", changes=changes))
+        for row, changes in _WINNERS
+        for depth in (1, 2, 3)
+    ),
+    axis="layers",
+    show="table",
+    source="no figures were published",
+    cost="1.5 h",
+)
+
 EXPERIMENTS = (
     _FIGURE_1, *_FIGURE_3, _FIGURE_4, _TABLE_1, _TABLE_2, *_REGIMES, _B3A, _B4, _CONTROLS,
-    _TOGETHER,
+    _COMPETITION, _TOGETHER,
 )  # fmt: skip
 """In the order in which they are listed."""
