@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from streamhebb.errors import ConfigError, StreamhebbError
 
@@ -345,10 +346,18 @@ def verify(
     raise typer.Exit(summary.exit_code)
 
 
+class _Clear(TyperGroup):
+    """A group of commands whose errors are said as elsewhere."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with _clear_errors(debug=False):
+            return super().invoke(ctx)
+
+
 def _add_benchmarks() -> None:
     from streamhebb.benchmark.commands import app as benchmarks
 
-    app.add_typer(benchmarks, name="bench")
+    app.add_typer(benchmarks, name="bench", cls=_Clear)
 
 
 _add_benchmarks()

@@ -142,6 +142,13 @@ def test_an_unknown_net_lists_what_there_is(call):
     assert ".yaml" in said
 
 
+@pytest.mark.parametrize(
+    "words", ["bench run nosuch", "bench speed --ways nosuch", "bench schedule speed --batches x"]
+)
+def test_benchmarks_say_errors_as_all_commands_do(call, words):
+    assert "error: " in refused(call, *words.split())
+
+
 def test_a_folder_that_is_not_empty_is_refused(call, tiny, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")

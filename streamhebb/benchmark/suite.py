@@ -30,7 +30,8 @@ def run(
         str | None, typer.Option(help="Seeds, e.g. 0,1,2", show_default="as published")
     ] = None,
     rows: Annotated[
-        str | None, typer.Option(help="Only rows with one of these words, between commas.")
+        str | None,
+        typer.Option(help="Only this row, or rows with one of these words, between commas."),
     ] = None,
     columns: Annotated[
         str | None, typer.Option(help="Only these columns, or every N-th: /N")

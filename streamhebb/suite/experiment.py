@@ -79,7 +79,7 @@ class Experiment:
         """Keep some of the cells.
 
         Args:
-            rows: words between commas: rows that hold one of them.
+            rows: the whole name of a row, or words between commas: rows that hold one of them.
             columns: names or numbers between commas; ``"/10"`` keeps every tenth.
 
         Raises:
@@ -92,8 +92,8 @@ class Experiment:
         """
         kept = self.cells
         if rows is not None:
-            words = [word.strip().lower() for word in rows.split(",")]
-            kept = tuple(c for c in kept if any(word in c.row.lower() for word in words))
+            chosen_rows = _rows(self.rows, rows)
+            kept = tuple(c for c in kept if c.row in chosen_rows)
         if columns is not None:
             chosen = _columns(self.columns, columns)
             kept = tuple(c for c in kept if c.column in chosen)
@@ -107,6 +107,13 @@ class Experiment:
     def trials(self) -> tuple[Trial, ...]:
         """Every trial once, in the order of the cells; seeds are still to be given."""
         return tuple({cell.trial.key: cell.trial for cell in self.cells}.values())
+
+
+def _rows(known: tuple[str, ...], text: str) -> set[str]:
+    """A name may have commas of its own: whole, it is taken before words are."""
+    whole = {row for row in known if row.lower() == text.strip().lower()}
+    words = [word.strip().lower() for word in text.split(",")]
+    return whole or {row for row in known if any(word in row.lower() for word in words)}
 
 
 def _columns(known: tuple[str | float, ...], text: str) -> set[str | float]:

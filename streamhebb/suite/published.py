@@ -314,28 +314,28 @@ _TOGETHER = Experiment(
 )
 
 _WINNERS: tuple[tuple[str, Changes], ...] = (
-    ("soft, losers unlearn (SoftHebb)", {}),
-    ("soft", {"hidden": {"rule": "soft"}}),
-    ("hard", {"hidden": {"rule": "hard"}}),
+    ("SoftHebb", {}),
+    ("soft WTA", {"hidden": {"rule": "soft"}}),
+    ("hard WTA", {"hidden": {"rule": "hard"}}),
 )
 
 _COMPETITION = Experiment(
     name="competition",
-    title="CIFAR-10: SoftHebb's nets, when other neurons may learn",
+    title="CIFAR-10: SoftHebb's nets with other competitions",
     about=(
-        "The published nets with hard competition differ from SoftHebb's in rates, activations, "
-        "padding and pooling too. Here nothing differs but who learns from a sample: all neurons, "
-        "the losers by unlearning it; all neurons, by their share; or the winner alone. Layers "
-        "learn one after the other."
+        "In two layers and more, the published nets with hard competition differ from SoftHebb's "
+        "in rates, activations, padding and pooling too. Here nothing differs but who learns from "
+        "a sample: all neurons, the losers by unlearning it (SoftHebb); all, by their share (soft "
+        "WTA); or the winner alone (hard WTA). Layers learn one after the other."
     ),
     cells=tuple(
-        Cell(row, depth, OfflineTrial(net=f"softhebb-cifar-{depth}conv", changes=changes))
+        Cell(row, depth, OfflineTrial(net=net, changes=changes), None if changes else figure)
         for row, changes in _WINNERS
-        for depth in (1, 2, 3)
+        for depth, (net, figure) in enumerate(_DEPTHS["cifar10"]["SoftHebb"], 1)
     ),
     axis="layers",
     show="table",
-    source="no figures were published",
+    source=SOURCE,
     cost="1.5 h",
 )
 

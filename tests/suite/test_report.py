@@ -103,6 +103,12 @@ def test_all_experiments_can_be_built_and_are_told_apart():
 def test_rows_and_columns_can_be_chosen():
     figure = find("Figure-3-CIFAR10")
     assert {cell.row for cell in figure.only(rows="softhebb").cells} == {"SoftHebb"}
+    assert figure.only(rows="Random, normalised").rows == ("random, normalised",)
+    assert figure.only(rows="hard, random").rows == (
+        "hard WTA",
+        "random, not normalised",
+        "random, normalised",
+    )
     assert {cell.column for cell in figure.only(columns="1, 3").cells} == {1, 3}
     assert len(find("b1-temperature").only(columns="/10").columns) < 12
     with pytest.raises(ConfigError, match="rows are SoftHebb"):

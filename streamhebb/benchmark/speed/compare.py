@@ -41,7 +41,9 @@ ON_CARD: tuple[str, ...] = (
     "direct, triton, bfloat16",
 )
 COARSE = "bfloat16"
-COARSE_WAYS = tuple(f"{method}, {COARSE}" for method in ("direct", "winograd2"))
+COARSE_WAYS = tuple(
+    f"{way}, {COARSE}" for way in ("direct", "winograd2", "direct, numba", "winograd2, numba")
+)
 """Worth measuring where the processor has instructions for them."""
 LOOKS = ", only responds"
 LANES = ", layers in threads"
