@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from streamhebb.kernels.choice import active
+from streamhebb.kernels.coarse import round_into, rounded
 from streamhebb.kernels.dispatch import check_update
 from streamhebb.kernels.passes import WORTH
 from streamhebb.kernels.patches import Patches
@@ -52,11 +53,25 @@ class Rows:
         weight: shape ``(n_out, n_in)``.
         norm: length, shape ``(n_out,)``.
         top: largest absolute weight, shape ``(n_out,)``; ``None`` to look when it is asked for.
+        memory: of the shape of the weights, for them rounded; holds them already.
     """
 
-    def __init__(self, weight: Tensor, norm: Tensor, top: Tensor | None = None) -> None:
-        self.norm = norm
+    def __init__(
+        self,
+        weight: Tensor,
+        norm: Tensor,
+        top: Tensor | None = None,
+        memory: Tensor | None = None,
+    ) -> None:
+        self.norm, self.memory = norm, memory
         self._weight, self._top = weight, top
+
+    @property
+    def rounded(self) -> Tensor:
+        """The weights in bfloat16; where it cannot be multiplied see `coarse.rounded`."""
+        if self.memory is None:
+            self.memory = rounded(self._weight)
+        return self.memory
 
     @property
     def top(self) -> Tensor:
@@ -126,7 +141,12 @@ def by_rows(weight: Tensor) -> bool:
 
 
 def change(
-    update: LocalUpdate, weight: Tensor, step: Step, spare: Spare, coarse: bool = False
+    update: LocalUpdate,
+    weight: Tensor,
+    step: Step,
+    spare: Spare,
+    coarse: bool = False,
+    memory: Tensor | None = None,
 ) -> Rows:
     """Change weights in place as an update asks for.
 
@@ -136,6 +156,7 @@ def change(
         step: what the change is multiplied with, by neuron.
         spare: memory.
         coarse: whether the factors of the product are rounded first.
+        memory: of the shape of the weights; is given the new ones, rounded, while they are near.
 
     Returns:
         What is known of the new weights.
@@ -164,14 +185,14 @@ def change(
 
     def piece(number: int) -> None:
         own = pieces[number]
-        if isinstance(step, Tensor) and not coarse:
+        if isinstance(step, Tensor) and not coarse and memory is None:
             factors = post[:, own], pre, _of(decay, own), step[own]
             if backend.renew(*factors, weight[own], norm[own], _of(top, own)):
                 return
-        with spare.lent((min(at_once, own.stop - own.start), weight.shape[1]), weight) as memory:
+        with spare.lent((min(at_once, own.stop - own.start), weight.shape[1]), weight) as scratch:
             for start in range(own.start, own.stop, at_once):
                 few = slice(start, min(start + at_once, own.stop))
-                made = memory[: few.stop - few.start]
+                made = scratch[: few.stop - few.start]
                 product(post[:, few], pre, made, None, coarse)
                 less = _of(decay, few)
                 if isinstance(step, Tensor):
@@ -181,9 +202,11 @@ def change(
                         made.addcmul_(weight[few], less, value=-1)
                     less, own_step = None, step(few, made)
                 backend.add(made, less, own_step, weight[few], norm[few], _of(top, few))
+                if memory is not None:
+                    round_into(weight[few], memory[few])
 
     in_pieces(piece, len(pieces))
-    return Rows(weight, norm, top)
+    return Rows(weight, norm, top, memory)
 
 
 def largest_change(

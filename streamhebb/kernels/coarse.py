@@ -39,6 +39,11 @@ def rounded(x: Tensor) -> Tensor:
     return rounded if multiplies(x.device.type) else rounded.to(x.dtype)
 
 
+def round_into(x: Tensor, out: Tensor) -> None:
+    """As `rounded`, into memory that has the type that `rounded` would give."""
+    out.copy_(x if out.dtype == torch.bfloat16 else x.bfloat16())
+
+
 def product(one: Tensor, two: Tensor, out: Tensor) -> None:
     """Write the product of matrices, or of stacks of them, whatever precision they are in."""
     if one.dtype == out.dtype:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from streamhebb.kernels import loops, row_loops, tile_loops, torch_backend
+from streamhebb.kernels import loops, row_loops, tile2_loops, tile4_loops, torch_backend
 from streamhebb.kernels.patches import Patches
 from streamhebb.kernels.winograd import Grid, Maps
 from streamhebb.sharing import cut, in_pieces
@@ -35,35 +35,39 @@ PASS = 16  # multiplications that a number of a softmax costs as much as
 LARGE = 1 << 18  # weights; below, handing arrays to compiled code costs what the loops save
 
 drive = torch_backend.drive
+_TILES = {2: tile2_loops, 4: tile4_loops}
 
 
 class _Loops:
-    """The maps of tiles of side 4 as loops; see [`Maps`][streamhebb.kernels.winograd.Maps]."""
+    """The maps of tiles as loops; see [`Maps`][streamhebb.kernels.winograd.Maps]."""
 
-    side = 4
+    def __init__(self, side: int) -> None:
+        self.side = side
+        self._loops = _TILES[side]
 
     def inputs(self, image: Tensor, grid: Grid) -> Tensor:
-        tiles = image.new_empty(36, len(image) * grid[0] * grid[1], image.shape[3])
-        tile_loops.inputs(_array(image), *grid, tiles.numpy())
+        positions = (self.side + 2) ** 2
+        tiles = image.new_empty(positions, len(image) * grid[0] * grid[1], image.shape[3])
+        self._loops.inputs(_array(image), *grid, tiles.numpy())
         return tiles
 
     def weights(self, weight: Tensor, out: Tensor) -> None:
-        tile_loops.weights(_array(weight.view(len(weight), 9, -1)), out.numpy())
+        self._loops.weights(_array(weight.view(len(weight), 9, -1)), out.numpy())
 
     def weights_back(self, products: Tensor, out: Tensor) -> None:
-        tile_loops.weights_back(products.numpy(), out.view(len(out), 9, -1).numpy())
+        self._loops.weights_back(products.numpy(), out.view(len(out), 9, -1).numpy())
 
     def outputs(self, products: Tensor, grid: Grid, out: Tensor) -> None:
-        tile_loops.outputs(products.numpy(), *grid, out.numpy())
+        self._loops.outputs(products.numpy(), *grid, out.numpy())
 
     def outputs_back(self, images: Tensor, grid: Grid, out: Tensor) -> None:
-        tile_loops.outputs_back(images.numpy(), *grid, out.numpy())
+        self._loops.outputs_back(images.numpy(), *grid, out.numpy())
 
 
 def maps(side: int, dtype: torch.dtype, device: torch.device) -> Maps:
     """The maps of a tile's side."""
-    if side == _Loops.side and dtype == torch.float32 and device.type == "cpu":
-        return _Loops()
+    if dtype == torch.float32 and device.type == "cpu":
+        return _Loops(side)
     return torch_backend.maps(side, dtype, device)
 
 

@@ -49,9 +49,10 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
     if update.decay is not None and update.decay.shape[0] > 1:
         update = update._replace(decay=update.decay.sum(0, keepdim=True))  # once for all
     steps = torch.as_tensor(step, dtype=layer.weight.dtype).expand(layer.weight.shape[0], 1)
+    memory = layer.rows().memory if layer.coarse else None
     if layer.scaling.local:
         by_rows = _ByRows(layer, steps, kept)
-        rows = kernels.change(update, layer.weight, by_rows, layer._spare, layer.coarse)
+        rows = kernels.change(update, layer.weight, by_rows, layer._spare, layer.coarse, memory)
         state = by_rows.state()
     else:
         divisor = _foreseen(layer, update)
@@ -59,7 +60,7 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
             layer.unforeseen += 1
             return _whole(layer, update, step, kept)
         steps = steps / divisor
-        rows = kernels.change(update, layer.weight, steps, layer._spare, layer.coarse)
+        rows = kernels.change(update, layer.weight, steps, layer._spare, layer.coarse, memory)
         state = kept
     if layer.constraint is not None:
         layer.constraint(layer.weight)

@@ -211,6 +211,10 @@ class PlasticLayer(WiredLayer):
         kept = kernels.by_rows(self.weight) and self.norm_p == 2
         return self.rows().norm if kept else self.radius()
 
+    def _factor(self) -> Tensor:
+        kept = self.coarse and self.method == "direct" and kernels.by_rows(self.weight)
+        return self.rows().rounded if kept else self.weight
+
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_known": None}  # versions are counted for each tensor anew
 

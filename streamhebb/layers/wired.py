@@ -72,7 +72,13 @@ class WiredLayer(Layer):
             weight = weight.abs().pow_(self.norm_p - 2).mul_(weight)  # two passes less
         elif self.norm_p < 2:
             weight = weight.sign() * weight.abs() ** (self.norm_p - 1)
+        else:
+            weight = self._factor()
         return kernels.drive(pre, weight, self.wiring, self.coarse)
+
+    def _factor(self) -> Tensor:
+        """The weights as they enter a product, rounded already or not."""
+        return self.weight
 
     def set_weight(self, weight: Tensor) -> None:
         """Copy weights in, shaped as ``kernel`` shows them.
