@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from streamhebb.lazy import made
 from streamhebb.races import UNCHECKED, born
 from streamhebb.values import Sample, StepResult
 
@@ -67,7 +68,7 @@ class Frame:
     ) -> StepResult:
         """What is said of the frame: of one sample where it was one, else of a micro-batch."""
         outs = zip(names, self.out[1:], strict=True) if self.activity else ()
-        shown = {name: out for name, out in outs if out is not None}
+        shown = {name: made(out) for name, out in outs if out is not None}
         if self.single:
             prediction = None if prediction is None else prediction[0]
             scores = None if scores is None else scores[0]

@@ -12,7 +12,6 @@ from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from streamhebb import kernels
 from streamhebb.errors import ConfigError, ShapeError
@@ -257,14 +256,11 @@ class ConvSynapse:
 
     def see(self, x: Tensor, method: str = "direct", coarse: bool = False) -> Tensor:
         """One row per output pixel."""
-        pad = self.padding
-        if pad:
-            mode = "constant" if self.padding_mode == "zeros" else "reflect"
-            x = F.pad(x, (pad, pad, pad, pad), mode=mode)
-        image = x.permute(0, 2, 3, 1).contiguous()
+        image = kernels.padded(x, self.padding, self.padding_mode == "reflect")
         kernel = (self.kernel_size, self.kernel_size)
-        if method != "direct" and not torch.is_grad_enabled():  # tiles hand no gradient on
-            return kernels.Patches(image, kernels.METHODS[method], coarse)
+        if self.groups == 1 and not torch.is_grad_enabled():  # they hand no gradient on
+            side = kernels.METHODS[method]
+            return kernels.Patches(image, side, coarse, kernel, self.stride, self.dilation)
         if self.groups == 1:
             rows = kernels.windows(image, kernel, self.stride, self.dilation)
             return rows.reshape(-1, rows.shape[-1])  # a 1x1 window with a stride is a view

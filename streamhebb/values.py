@@ -99,7 +99,8 @@ class LocalUpdate(NamedTuple):
     Args:
         outer: one [`Outer`][streamhebb.values.Outer] for most rules, two for pair STDP
             (potentiation, depression).
-        decay: shape ``(n, n_out)``, or ``None``.
+        decay: shape ``(n, n_out)``, or ``None``; of a product [`times`][streamhebb.lazy.times]
+            is enough, as only its sum is used.
         dense: shape ``(n_out, n_in)``, for what no outer product can say, or ``None``.
     """
 

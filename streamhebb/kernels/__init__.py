@@ -14,17 +14,27 @@ type ``int64``, says which input (of the neuron's group) each one weighs.
 from streamhebb.kernels.changing import Rows, by_rows, change, in_cache, largest_change, rows_of
 from streamhebb.kernels.choice import backend, during, load, use
 from streamhebb.kernels.coarse import multiplies, rounded
-from streamhebb.kernels.dispatch import accumulate, drive, soft_wta, sparse_drive
+from streamhebb.kernels.dispatch import accumulate, drive, over_competitions, soft_wta, sparse_drive
+from streamhebb.kernels.images import (
+    Pool,
+    fuses,
+    moments,
+    padded,
+    pooled,
+    powers,
+    rectified,
+    scaled,
+)
+from streamhebb.kernels.memory import fresh
 from streamhebb.kernels.passes import add_scaled, largest, row_norms
 from streamhebb.kernels.patches import METHODS, Patches
-from streamhebb.kernels.spare import Spare
 from streamhebb.kernels.windows import windows
 
 __all__ = [
     "METHODS",
     "Patches",
+    "Pool",
     "Rows",
-    "Spare",
     "accumulate",
     "add_scaled",
     "backend",
@@ -32,14 +42,23 @@ __all__ = [
     "change",
     "drive",
     "during",
+    "fresh",
+    "fuses",
     "in_cache",
     "largest",
     "largest_change",
     "load",
+    "moments",
     "multiplies",
+    "over_competitions",
+    "padded",
+    "pooled",
+    "powers",
+    "rectified",
     "rounded",
     "row_norms",
     "rows_of",
+    "scaled",
     "soft_wta",
     "sparse_drive",
     "use",

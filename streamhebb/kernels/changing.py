@@ -26,18 +26,18 @@ import torch
 from torch import Tensor
 
 from streamhebb.kernels.choice import active
-from streamhebb.kernels.coarse import round_into, rounded
-from streamhebb.kernels.dispatch import check_update
+from streamhebb.kernels.coarse import rounded
+from streamhebb.kernels.dispatch import check_update, over_competitions
+from streamhebb.kernels.memory import fresh
 from streamhebb.kernels.passes import WORTH
 from streamhebb.kernels.patches import Patches
-from streamhebb.kernels.spare import Spare
-from streamhebb.kernels.torch_backend import product
+from streamhebb.kernels.renewal import Renewal
 from streamhebb.sharing import cut, in_pieces
 from streamhebb.values import LocalUpdate
 
 LARGE = 1 << 20  # weights; below, a change stays in the cache as it is
 AT_ONCE = 1 << 20  # numbers of a change that are made at a time: 4 MiB in float32
-TRIED = (4, 16, 64)  # neurons whose change is computed to find the largest, one try after the other
+TRIED = (8, 16, 64)  # neurons whose change is computed to find the largest, one try after the other
 FEW = 16  # competitions; of so few, the length of a neuron's weights bounds the largest well enough
 LOST = 1.1e-19  # squares of smaller weights are lost in float32
 ROUNDING, COARSE = 1.0001, 1.1  # a bound is itself rounded; so are, if coarse, the factors
@@ -144,7 +144,6 @@ def change(
     update: LocalUpdate,
     weight: Tensor,
     step: Step,
-    spare: Spare,
     coarse: bool = False,
     memory: Tensor | None = None,
 ) -> Rows:
@@ -154,7 +153,6 @@ def change(
         update: one outer product, and perhaps a decay.
         weight: shape ``(n_out, n_in)``.
         step: what the change is multiplied with, by neuron.
-        spare: memory.
         coarse: whether the factors of the product are rounded first.
         memory: of the shape of the weights; is given the new ones, rounded, while they are near.
 
@@ -168,45 +166,41 @@ def change(
         >>> from streamhebb.values import Outer
         >>> update = LocalUpdate((Outer(torch.ones(1, 1), torch.tensor([[2.0, 3.0]])),))
         >>> weight = torch.zeros(1, 2)
-        >>> _ = change(update, weight, torch.tensor([[0.5]]), Spare())
+        >>> _ = change(update, weight, torch.tensor([[0.5]]))
         >>> weight
         tensor([[1.0000, 1.5000]])
     """
     check_update(update, weight, weight, None)
     (outer,), backend = update.outer, active()
     post, pre = outer.post, outer.pre
-    decay = None if update.decay is None else over_competitions(update.decay)[:, None]
+    decay = None if update.decay is None else over_competitions(update.decay)
     norm = weight.new_empty(weight.shape[0])
     top = None if pre.shape[0] <= FEW else torch.empty_like(norm)
+    found = Rows(weight, norm, top, memory)
+    known = isinstance(step, Tensor)
+    steps = step[:, 0] if isinstance(step, Tensor) else norm  # the latter stands for it meanwhile
+    rows = Renewal(decay if known else None, steps, weight, norm, top, memory)
+    if known and backend.renew(post, pre, rows, coarse):
+        return found
     pieces = cut(weight.shape[0], weight.numel() * pre.shape[0])
-    if isinstance(pre, Patches):
-        _ = pre.tiles  # made here, not in a piece
+    if isinstance(pre, Patches) and len(pieces) > 1:
+        pre.ready()
     at_once = max(16, AT_ONCE // weight.shape[1] // 16 * 16)
 
     def piece(number: int) -> None:
         own = pieces[number]
-        if isinstance(step, Tensor) and not coarse and memory is None:
-            factors = post[:, own], pre, _of(decay, own), step[own]
-            if backend.renew(*factors, weight[own], norm[own], _of(top, own)):
-                return
-        with spare.lent((min(at_once, own.stop - own.start), weight.shape[1]), weight) as scratch:
-            for start in range(own.start, own.stop, at_once):
-                few = slice(start, min(start + at_once, own.stop))
-                made = scratch[: few.stop - few.start]
-                product(post[:, few], pre, made, None, coarse)
-                less = _of(decay, few)
-                if isinstance(step, Tensor):
-                    own_step = step[few]
-                else:
-                    if less is not None:
-                        made.addcmul_(weight[few], less, value=-1)
-                    less, own_step = None, step(few, made)
-                backend.add(made, less, own_step, weight[few], norm[few], _of(top, few))
-                if memory is not None:
-                    round_into(weight[few], memory[few])
+        for start in range(own.start, own.stop, at_once):
+            few = slice(start, min(start + at_once, own.stop))
+            made, some = fresh((few.stop - few.start, weight.shape[1]), weight), rows.of(few)
+            backend.product(post, pre, made, None, coarse, few)
+            if not isinstance(step, Tensor):
+                if decay is not None:
+                    made.addcmul_(weight[few], decay[few, None], value=-1)
+                some = some._replace(step=step(few, made)[:, 0])
+            backend.add(made, some)
 
     in_pieces(piece, len(pieces))
-    return Rows(weight, norm, top, memory)
+    return found
 
 
 def largest_change(
@@ -237,7 +231,7 @@ def largest_change(
         quick: Tensor | None = active().largest_change(outer.post, outer.pre, decay, weight, top)
         if quick is not None:
             return quick
-    bound = _weighed(outer.post, _tops(outer.pre))
+    bound = active().weighed(outer.post, _tops(outer.pre))
     if decay is not None:
         bound.addcmul_(decay.abs(), top)
     bound.mul_(COARSE if coarse else ROUNDING)
@@ -245,8 +239,8 @@ def largest_change(
     found, after = weight.new_zeros(()), 0
     for count in TRIED:
         few = order.indices[after : after + count]
-        made = weight.new_empty(few.shape[0], weight.shape[1])
-        product(outer.post[:, few], outer.pre, made, None, coarse)
+        made = fresh((few.shape[0], weight.shape[1]), weight)
+        active().product(outer.post[:, few], outer.pre, made, None, coarse)
         if decay is not None:
             made.addcmul_(weight[few], decay[few, None], value=-1)
         found = torch.maximum(found, made.abs_().amax())
@@ -256,16 +250,6 @@ def largest_change(
     return None
 
 
-def over_competitions(decay: Tensor) -> Tensor:
-    """Sum of what each competition wants, ``(n, n_out)``, for every neuron, ``(n_out,)``.
-
-    Example:
-        >>> over_competitions(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
-        tensor([4., 6.])
-    """
-    return decay[0] if decay.shape[0] == 1 else decay.sum(0)
-
-
 def _tops(pre: Tensor) -> Tensor:
     """Largest absolute input of every competition, shape ``(n,)``."""
     if isinstance(pre, Patches):
@@ -273,15 +257,3 @@ def _tops(pre: Tensor) -> Tensor:
     if pre.shape[0] <= FEW:
         return pre.abs().amax(1)
     return torch.maximum(pre.amax(1), pre.amin(1).neg_())  # without a copy of all windows
-
-
-def _weighed(post: Tensor, by: Tensor, at_once: int = 256) -> Tensor:
-    """Sum of absolute factors times a number for each competition, shape ``(n_out,)``."""
-    if post.shape[0] <= at_once:
-        return by @ post.abs()
-    total = post.new_zeros(post.shape[1])
-    for few, own in zip(
-        torch.split(post, at_once), torch.split(by, at_once), strict=True
-    ):  # stays in the cache
-        total += own @ few.abs()
-    return total

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from streamhebb.errors import ConfigError
 from streamhebb.kernels.choice import active
+from streamhebb.lazy import Times
 from streamhebb.values import LocalUpdate
 
 
@@ -117,8 +118,26 @@ def accumulate(
     """
     update = update._replace(outer=tuple(o._replace(factor=o.at(weight)) for o in update.outer))
     check_update(update, weight, out, index)
+    if isinstance(update.decay, Times):
+        update = update._replace(decay=by_group(over_competitions(update.decay), update.decay))
     active().accumulate(update, weight, out, index, coarse)
     return out
+
+
+def over_competitions(decay: Tensor) -> Tensor:
+    """Sum of what each competition wants, for every neuron, shape ``(n_out,)``.
+
+    Args:
+        decay: shape ``(n, n_out)``, or ``(g, n, n_out / g)``.
+
+    Example:
+        >>> over_competitions(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+        tensor([4., 6.])
+    """
+    if isinstance(decay, Times):
+        summed: Tensor = active().summed_products(decay.one, decay.two)
+        return summed
+    return decay[0] if decay.ndim == 2 and len(decay) == 1 else decay.sum(-2).reshape(-1)
 
 
 def _check_index(index: Tensor, weight: Tensor, pre: Tensor) -> None:
@@ -154,6 +173,11 @@ def check_update(update: LocalUpdate, weight: Tensor, out: Tensor, index: Tensor
         _check_shape("decay", decay, (*decay.shape[:-1], _each("decay", decay, n_out)))
     if update.dense is not None:
         _check_shape("dense", update.dense, (n_out, n_in))
+
+
+def by_group(values: Tensor, like: Tensor) -> Tensor:
+    """Numbers of all neurons, ``(n_out,)``, as one competition of ``like``."""
+    return values[None] if like.ndim == 2 else values.view(len(like), 1, -1)
 
 
 def _each(name: str, value: Tensor, n_out: int) -> int:

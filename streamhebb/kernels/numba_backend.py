@@ -4,12 +4,13 @@
   fused pass over the weights where torch makes several.
 * Updates of many competitions in which little is active (spikes, one winner a time step): the work
   is proportional to what is active.
+* Products of many competitions with windows of images or with vectors, and by tiles: windows are
+  written nowhere, sums stay in registers, and weights change while they are near.
 * Soft winner-take-all: one pass over each competition, with an exponential of its own.
 * Sparse synapses: nothing is gathered into memory first.
 
-All else is matrix products of many rows, which torch's own library does best, so it goes there:
-`drive`, and `accumulate` for convolutions. So do other devices and precisions, and tensors that
-need gradients.
+All else goes to torch: groups, other devices and precisions, tensors that need gradients, and
+inputs whose sizes do not fit vectors.
 
 Loops are compiled when first called. Compiled code is not kept on disk: numba would write it as
 pickles beside the package, and a full disk would then stop a run.
@@ -17,58 +18,91 @@ pickles beside the package, and a full disk would then stop a run.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from streamhebb.kernels import loops, row_loops, tile2_loops, tile4_loops, torch_backend
+from streamhebb.kernels import loops, numba_images, row_loops, soft_loops, torch_backend
+from streamhebb.kernels.memory import fresh
+from streamhebb.kernels.numba_inputs import Few, Inputs, arrays, inputs
+from streamhebb.kernels.passes import WORTH
 from streamhebb.kernels.patches import Patches
-from streamhebb.kernels.winograd import Grid, Maps
-from streamhebb.sharing import cut, in_pieces
+from streamhebb.kernels.renewal import Renewal
+from streamhebb.kernels.vectors import WIDTH
+from streamhebb.sharing import at_work, cut, in_pieces
 from streamhebb.values import LocalUpdate, Outer
 
 # Measured on two cores of a server processor, one thread, float32.
 FEW = 4  # rows; beyond, a matrix product and a pass over the weights are faster
 EVENTS = 1 / 8  # share of products that are not 0; beyond, a dense matrix product is faster
-PASS = 16  # multiplications that a number of a softmax costs as much as
+PASS = 4  # multiplications that a number of a softmax costs as much as
 LARGE = 1 << 18  # weights; below, handing arrays to compiled code costs what the loops save
 
-drive = torch_backend.drive
-_TILES = {2: tile2_loops, 4: tile4_loops}
+
+def drive(pre: Tensor, weight: Tensor, coarse: bool = False) -> Tensor:
+    """See `streamhebb.kernels.drive`."""
+    seen = _inputs(pre, weight, coarse)
+    if seen is None:
+        return torch_backend.drive(pre, weight, coarse)
+    u = fresh((len(pre), len(weight)), pre)
+    work = len(pre) * weight.numel()
+    few = isinstance(seen, Few)
+    pieces = cut(len(pre), work) if few else _neurons(len(weight), work)
+    in_pieces(lambda number: seen.respond(weight, u, pieces[number]), len(pieces))
+    return u
 
 
-class _Loops:
-    """The maps of tiles as loops; see [`Maps`][streamhebb.kernels.winograd.Maps]."""
-
-    def __init__(self, side: int) -> None:
-        self.side = side
-        self._loops = _TILES[side]
-
-    def inputs(self, image: Tensor, grid: Grid) -> Tensor:
-        positions = (self.side + 2) ** 2
-        tiles = image.new_empty(positions, len(image) * grid[0] * grid[1], image.shape[3])
-        self._loops.inputs(_array(image), *grid, tiles.numpy())
-        return tiles
-
-    def weights(self, weight: Tensor, out: Tensor) -> None:
-        self._loops.weights(_array(weight.view(len(weight), 9, -1)), out.numpy())
-
-    def weights_back(self, products: Tensor, out: Tensor) -> None:
-        self._loops.weights_back(products.numpy(), out.view(len(out), 9, -1).numpy())
-
-    def outputs(self, products: Tensor, grid: Grid, out: Tensor) -> None:
-        self._loops.outputs(products.numpy(), *grid, out.numpy())
-
-    def outputs_back(self, images: Tensor, grid: Grid, out: Tensor) -> None:
-        self._loops.outputs_back(images.numpy(), *grid, out.numpy())
+def product(
+    post: Tensor,
+    pre: Tensor,
+    out: Tensor,
+    index: Tensor | None = None,
+    coarse: bool = False,
+    own: slice = torch_backend.ALL,
+) -> Tensor:
+    """See `torch_backend.product`."""
+    seen = _inputs(pre, out, coarse) if index is None else None
+    if seen is None or not _serves(post, out):
+        return torch_backend.product(post, pre, out, index, coarse, own)
+    post = post.contiguous()
+    seen.ready(post)
+    start, stop, _ = own.indices(post.shape[1])
+    seen.product(post, out, slice(start, stop))
+    return out
 
 
-def maps(side: int, dtype: torch.dtype, device: torch.device) -> Maps:
-    """The maps of a tile's side."""
-    if dtype == torch.float32 and device.type == "cpu":
-        return _Loops(side)
-    return torch_backend.maps(side, dtype, device)
+def _inputs(pre: Tensor, weight: Tensor, coarse: bool) -> Inputs | None:
+    """What competitions see, if loops make products with it and such weights."""
+    if torch.is_grad_enabled() or not _single(pre) or not pre.is_cpu or not weight.is_contiguous():
+        return None
+    if weight.dtype != torch.float32 and not (coarse and weight.dtype == torch.bfloat16):
+        return None
+    seen = inputs(pre, weight.numel(), coarse)
+    return None if seen is None or len(weight) < seen.least else seen
+
+
+def _neurons(count: int, work: int) -> list[slice]:
+    """Cut neurons into pieces of full tiles, but for the last one, if somebody can share them.
+
+    What is found of a neuron does not depend on the others, nor on the cut.
+    """
+    if not at_work():
+        return [slice(0, count)]
+    pieces = cut(max(1, count // WIDTH), work)
+    ends = [WIDTH * own.stop for own in pieces[:-1]] + [count]
+    return [slice(a, b) for a, b in itertools.pairwise([0, *ends])]
+
+
+fuses, moments, padded, pooled, powers = (
+    numba_images.fuses,
+    numba_images.moments,
+    numba_images.padded,
+    numba_images.pooled,
+    numba_images.powers,
+)
 
 
 class _Plan(NamedTuple):
@@ -104,7 +138,11 @@ def accumulate(
     plain = len(tensors) == 2 * len(outers) == 2  # one product, nothing to fuse it with
     plans = [_plan(outer, weight, index, plain) for outer in outers] if serves else [None]
     if None in plans:
-        return torch_backend.accumulate(update, weight, out, index, coarse)
+        seen = [_inputs(outer.pre, out, coarse) for outer in update.outer] if index is None else []
+        if not seen or None in seen:
+            return torch_backend.accumulate(update, weight, out, index, coarse)
+        pieces = _neurons(len(out), sum(len(outer.pre) for outer in update.outer) * out.numel())
+        return torch_backend.accumulate(update, weight, out, None, coarse, product, pieces)
 
     none = loops.NONE[str(out.dtype)]
     decay = none[0] if update.decay is None else _array(update.decay.sum(-2).reshape(-1))
@@ -141,46 +179,89 @@ def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
     if drive.dtype != torch.float32 or not _serves(drive) or not drive.numel():
         return torch_backend.soft_wta(drive, t, anti_hebbian)
     flat = drive.reshape(-1, drive.shape[-1])
-    out = torch.empty_like(flat)
-    drives, outs = _array(flat), out.numpy()
+    out = fresh(tuple(flat.shape), flat)
     rows = cut(len(flat), PASS * flat.numel())
+    sums = flat.new_empty(len(rows), flat.shape[1])
+    drives, outs, parts = _array(flat), out.numpy(), sums.numpy()
 
     def piece(number: int) -> None:
-        loops.soft_wta(drives[rows[number]], t, anti_hebbian, outs[rows[number]])
+        own = rows[number]
+        soft_loops.soft_wta(drives, t, anti_hebbian, own.start, own.stop, outs, parts[number])
 
     in_pieces(piece, len(rows))
-    return out.view(drive.shape)
+    found = out.view(drive.shape)
+    if drive.ndim == 2:
+        found.of_drive = drive, drive._version, sums  # type: ignore[attr-defined]
+    return found
 
 
-def add(
-    change: Tensor,
-    decay: Tensor | None,
-    step: Tensor,
-    weight: Tensor,
-    norm: Tensor,
-    top: Tensor | None = None,
-) -> None:
+def summed_products(one: Tensor, two: Tensor) -> Tensor:
+    """See `torch_backend.summed_products`; of shares and their drive, it is known already."""
+    of, version, sums = getattr(one, "of_drive", (None, 0, one))
+    if of is two and version == two._version and one._version == 0:
+        return sums[0] if len(sums) == 1 else sums.sum(0)
+    if one.ndim != 2 or one.dtype != torch.float32 or not _serves(one, two):
+        return torch_backend.summed_products(one, two)
+    ones, twos = _array(one), _array(two)
+
+    def work(own: slice, out: loops.Array) -> None:
+        soft_loops.summed_products(ones, twos, own.start, own.stop, out)
+
+    return _over_rows(work, one)
+
+
+def weighed(post: Tensor, by: Tensor) -> Tensor:
+    """See `torch_backend.weighed`."""
+    if post.dtype != torch.float32 or not _serves(post, by):
+        return torch_backend.weighed(post, by)
+    posts, factors = _array(post), _array(by)
+
+    def work(own: slice, out: loops.Array) -> None:
+        soft_loops.weighed(posts, factors, own.start, own.stop, out)
+
+    return _over_rows(work, post)
+
+
+def _over_rows(work: Callable[[slice, loops.Array], None], rows: Tensor) -> Tensor:
+    """A number for each column of a matrix, by work on some columns at a time."""
+    out = rows.new_empty(rows.shape[1])
+    array, pieces = out.numpy(), _neurons(rows.shape[1], WORTH * rows.numel())
+    in_pieces(lambda number: work(pieces[number], array), len(pieces))
+    return out
+
+
+def add(change: Tensor, rows: Renewal) -> None:
     """See `torch_backend.add`."""
-    if not _single(weight) or not _serves(weight, change, step):
-        torch_backend.add(change, decay, step, weight, norm, top)
+    if not _single(rows.weight) or not _serves(rows.weight, change, rows.step):
+        torch_backend.add(change, rows)
         return
-    row_loops.add(_array(change), *_steps(decay, step), *_rows(weight, norm, top))
-    torch.autograd.graph.increment_version(weight)  # torch cannot know that it was changed
+    row_loops.add(_array(change), *arrays(rows))
+    torch.autograd.graph.increment_version(rows.weight)  # torch cannot know that it was changed
 
 
-def renew(
-    post: Tensor,
-    pre: Tensor,
-    decay: Tensor | None,
-    step: Tensor,
-    weight: Tensor,
-    norm: Tensor,
-    top: Tensor | None = None,
-) -> bool:
-    """See `torch_backend.renew`; for few competitions."""
-    if not _few(weight, pre) or not _serves(weight, post, pre, step):
+def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> bool:
+    """See `torch_backend.renew`."""
+    weight = rows.weight
+    if not _single(weight) or not weight.numel() or not _serves(weight, post, rows.step):
         return False
-    row_loops.renew(_array(post), _array(pre), *_steps(decay, step), *_rows(weight, norm, top))
+    post = post.contiguous()
+    if not coarse and 0 < len(pre) <= FEW and _serves(weight, pre):
+        values, seen = pre.contiguous().numpy(), None
+    else:
+        seen = _inputs(pre, weight, coarse)
+        if seen is None:
+            return False
+        seen.ready(post)
+    pieces = _neurons(len(weight), weight.numel() * len(pre))
+
+    def piece(number: int) -> None:
+        own = pieces[number]
+        if seen is not None:
+            seen.renew(post, rows, own)
+        else:
+            row_loops.renew(post.numpy(), own.start, values, *arrays(rows.of(own)))
+
+    in_pieces(piece, len(pieces))
     torch.autograd.graph.increment_version(weight)
     return True
 
@@ -189,7 +270,8 @@ def largest_change(
     post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, top: Tensor
 ) -> Tensor | None:
     """See `torch_backend.largest_change`; of few competitions it is always found."""
-    if not _few(weight, pre) or not _serves(weight, post, pre, top):
+    few = 0 < pre.shape[0] <= FEW and weight.numel() > 0
+    if not few or not _single(weight) or not _serves(weight, post, pre, top):
         return None
     less = loops.NONE["torch.float32"][0] if decay is None else _array(decay)
     found = weight.new_empty(1)
@@ -203,29 +285,13 @@ def look(weight: Tensor, norm: Tensor, top: Tensor | None = None) -> None:
     if not _single(weight) or not _serves(weight):
         torch_backend.look(weight, norm, top)
         return
-    row_loops.look(*_rows(weight, norm, top))
+    tops = loops.NONE["torch.float32"][0] if top is None else top.numpy()
+    row_loops.look(weight.numpy(), norm.numpy(), tops)
 
 
 def _single(weight: Tensor) -> bool:
     """Whether loops over rows can work on these weights."""
     return weight.dtype == torch.float32 and weight.is_contiguous()
-
-
-def _few(weight: Tensor, pre: Tensor) -> bool:
-    """Whether one pass over the weights is faster than a product of all competitions."""
-    return _single(weight) and 0 < pre.shape[0] <= FEW and weight.numel() > 0
-
-
-def _steps(decay: Tensor | None, step: Tensor) -> tuple[loops.Array, loops.Array]:
-    """Decay and step of some neurons, ``(k,)`` each."""
-    less = loops.NONE["torch.float32"][0] if decay is None else _array(decay[:, 0])
-    return less, _array(step[:, 0])
-
-
-def _rows(weight: Tensor, norm: Tensor, top: Tensor | None) -> tuple[loops.Array, ...]:
-    """The same memory, to be written to."""
-    tops = loops.NONE["torch.float32"][0] if top is None else top.numpy()
-    return weight.numpy(), norm.numpy(), tops
 
 
 def _array(value: Tensor) -> loops.Array:

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Hashable
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils._pytree import tree_map
 
-from streamhebb.kernels.choice import active
 from streamhebb.kernels.windows import windows
-from streamhebb.kernels.winograd import Tiles
+from streamhebb.kernels.winograd import Tiles, products
+from streamhebb.lazy import Lazy
 
 METHODS = {"direct": 0, "winograd2": 2, "winograd4": 4}
 """How the products of a convolution with 3 x 3 windows can be made, and the side of its tiles."""
 
 
-class Patches(Tensor):
-    """The matrix of [`windows`][streamhebb.kernels.windows.windows] 3 x 3, ``(n, 9 * C)``.
+class Patches(Lazy):
+    """The matrix of [`windows`][streamhebb.kernels.windows.windows] of images, ``(n, kh * kw * C)``.
 
-    To torch, and to a rule, it is that matrix. A kernel that knows it works on tiles of the images
-    instead, and the matrix is never made.
+    To torch, and to a rule, it is that matrix. A kernel that knows it works on the images, or on
+    tiles of them, and the matrix is never made.
+
+    Args:
+        image: padded images, channels last, contiguous, shape ``(B, H, W, C)``.
+        side: of a tile of outputs, see [`Tiles`][streamhebb.kernels.winograd.Tiles]; 0 for none.
+        coarse: whether products on tiles are made of rounded numbers.
+        kernel: height and width of a window.
+        stride: step between windows.
+        dilation: step between pixels of a window.
 
     Attributes:
-        image: padded images, channels last, contiguous, shape ``(B, H, W, C)``.
-        side: of a tile of outputs; see [`Tiles`][streamhebb.kernels.winograd.Tiles].
-        coarse: whether products on tiles are made of rounded numbers.
+        kept: what kernels have made of it, for the next one.
 
     Example:
         >>> import torch
@@ -40,45 +46,50 @@ class Patches(Tensor):
     image: Tensor
     side: int
     coarse: bool
+    kernel: tuple[int, int]
+    stride: int
+    dilation: int
+    kept: dict[Hashable, Any]
 
     @staticmethod
-    def __new__(cls, image: Tensor, side: int, coarse: bool = False) -> Patches:
+    def __new__(
+        cls,
+        image: Tensor,
+        side: int = 0,
+        coarse: bool = False,
+        kernel: tuple[int, int] = (3, 3),
+        stride: int = 1,
+        dilation: int = 1,
+    ) -> Patches:
         """Make a tensor of the right shape and type, without memory."""
-        batch, height, width, channels = image.shape
-        shape = batch * (height - 2) * (width - 2), 9 * channels
-        made = Tensor._make_wrapper_subclass(cls, shape, dtype=image.dtype, device=image.device)
+        sides = (
+            (length - dilation * (reach - 1) - 1) // stride + 1
+            for length, reach in zip(image.shape[1:3], kernel, strict=True)
+        )
+        shape = image.shape[0] * prod(sides), prod(kernel) * image.shape[3]
+        made = cls.like(image, shape)
         made.image, made.side, made.coarse = image, side, coarse
+        made.kernel, made.stride, made.dilation = kernel, stride, dilation
+        made.kept = {}
         return made
 
     @cached_property
     def tiles(self) -> Tiles:
         """The images cut into tiles."""
-        maps = active().maps(self.side, self.image.dtype, self.image.device)
+        maps = products(self.side, self.image.dtype, self.image.device)
         return Tiles(self.image, maps, self.coarse)
+
+    def ready(self) -> None:
+        """Make what torch works on, before work is shared."""
+        _ = self.tiles if self.side else self.made
 
     @cached_property
     def tops(self) -> Tensor:
         """Largest absolute number of every row, shape ``(n,)``."""
         pixels = torch.maximum(self.image.amax(3), self.image.amin(3).neg_())
-        return F.max_pool2d(pixels, 3, stride=1).flatten()
+        found = F.max_pool2d(pixels, self.kernel, self.stride, dilation=self.dilation)
+        return found.flatten()
 
-    @cached_property
-    def rows(self) -> Tensor:
+    def make(self) -> Tensor:
         """The matrix."""
-        return windows(self.image, (3, 3), 1, 1).reshape(self.shape)
-
-    @classmethod
-    def __torch_dispatch__(  # type: ignore[override]
-        cls,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Do anything else with the matrix."""
-        args, kwargs = tree_map(_written_out, (args, kwargs or {}))
-        return func(*args, **kwargs)
-
-
-def _written_out(value: Any) -> Any:
-    return value.rows if isinstance(value, Patches) else value
+        return windows(self.image, self.kernel, self.stride, self.dilation).reshape(self.shape)

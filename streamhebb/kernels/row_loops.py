@@ -1,26 +1,34 @@
-"""Loops over rows of weights, for numba: they change a row and look at it while it is near.
+"""Loops over rows of weights, for numba: they change a row and look at it in one pass.
 
-All arrays are float32. Largest absolute values are found as bits, which are in the order of the
-numbers, with NaN above all; and a maximum of whole numbers is one that compilers make vectors of.
-Sums of squares run in lanes that are added pairwise: in one fixed order, on any machine.
+All arrays are float32. Sums of squares run in lanes and are added in one fixed order.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from streamhebb.kernels.loops import Array, compiled
+from streamhebb.kernels.vectors import (
+    LANES,
+    fma,
+    load,
+    magnitude,
+    most,
+    put_coarse,
+    spread,
+    store,
+    total,
+    utmost,
+)
 
-LANES = 64  # of fewer the compiler makes no vectors here; a power of 2
-_UNSIGNED = np.int32(0x7FFFFFFF)  # all bits of a float32 but its sign
 _ROUNDING = np.float32(1.0001)  # a bound is itself rounded
 
 
 @compiled
-def add(change: Array, decay: Array, step: Array, weight: Array, norm: Array, top: Array) -> None:
-    """Add ``step * (change - decay * weight)`` in place, and look at each row while it is near.
+def add(
+    change: Array, decay: Array, step: Array, weight: Array, norm: Array, top: Array, memory: Array
+) -> None:
+    """Add ``step * (change - decay * weight)`` in place, and look at each row meanwhile.
 
     Args:
         change: shape ``(k, n_in)``.
@@ -29,78 +37,101 @@ def add(change: Array, decay: Array, step: Array, weight: Array, norm: Array, to
         weight: shape ``(k, n_in)``.
         norm: length of each row, shape ``(k,)``; written.
         top: largest absolute value in each row, shape ``(k,)``; written, unless it is empty.
+        memory: for the weights in bfloat16, ``(k, n_in / 2)`` pairs, of rows that are full vectors;
+            or empty.
     """
-    squares = np.empty(LANES, np.float32)
-    bits, tops = weight.view(np.int32), top.view(np.int32)
+    n_in = weight.shape[1]
+    made, w, pairs = change.reshape(-1), weight.reshape(-1), memory.reshape(-1)
+    full, coarse = n_in // LANES * LANES, memory.size > 0
     for j in range(weight.shape[0]):
-        d, w, s = change[j], weight[j], step[j]
-        if decay.size > 0:
-            less = decay[j]
-            for i in range(w.size):
-                w[i] += s * (d[i] - less * w[i])
-        else:
-            for i in range(w.size):
-                w[i] += s * d[i]
-        norm[j] = np.sqrt(_squares(w, squares))
-        if tops.size > 0:
-            tops[j] = _largest_bits(bits[j])
-
-
-@compiled
-def renew(
-    post: Array, pre: Array, decay: Array, step: Array, weight: Array, norm: Array, top: Array
-) -> None:
-    """As `add`, with the change made here from few competitions: one pass over the weights.
-
-    Args:
-        post: shape ``(n, k)``.
-        pre: shape ``(n, n_in)``.
-        decay: shape ``(k,)``, or empty.
-        step: shape ``(k,)``.
-        weight: shape ``(k, n_in)``.
-        norm: see `add`.
-        top: see `add`.
-    """
-    last = post.shape[0] - 1
-    sums, squares = np.empty(weight.shape[1], np.float32), np.empty(LANES, np.float32)
-    bits, tops = weight.view(np.int32), top.view(np.int32)
-    for j in range(weight.shape[0]):
-        w, s = weight[j], step[j]
-        p, x = post[last, j], pre[last]
-        less = decay[j] if decay.size > 0 else np.float32(0)
-        if last == 0:
-            for i in range(w.size):
-                w[i] += s * (p * x[i] - less * w[i])
-        else:
-            _products(post, pre, j, last, sums)
-            for i in range(w.size):
-                w[i] += s * ((sums[i] + p * x[i]) - less * w[i])
-        norm[j] = np.sqrt(_squares(w, squares))
-        if tops.size > 0:
-            tops[j] = _largest_bits(bits[j])
-
-
-@compiled
-def _products(post: Array, pre: Array, j: int, count: int, sums: Array) -> None:
-    """Write what the first competitions want of a neuron."""
-    p, x = post[0, j], pre[0]
-    for i in range(sums.size):
-        sums[i] = p * x[i]
-    for t in range(1, count):
-        q, y = post[t, j], pre[t]
-        for i in range(sums.size):
-            sums[i] += q * y[i]
+        less = -decay[j] if decay.size > 0 else np.float32(0)
+        losing, by = spread(less), spread(step[j])
+        squares, highest = spread(0.0), spread(0.0)
+        for i in range(j * n_in, j * n_in + full, LANES):
+            old = load(w, i)
+            new = fma(by, fma(losing, old, load(made, i)), old)
+            store(w, i, new)
+            squares, highest = fma(new, new, squares), most(magnitude(new), highest)
+            if coarse:
+                put_coarse(pairs, i // 2, new)
+        square, high = total(squares), utmost(highest)
+        for i in range(j * n_in + full, (j + 1) * n_in):
+            new = w[i] + step[j] * (made[i] + less * w[i])
+            w[i] = new
+            square += new * new
+            high = _higher(abs(new), high)
+        norm[j] = np.sqrt(square)
+        if top.size > 0:
+            top[j] = high
 
 
 @compiled
 def look(weight: Array, norm: Array, top: Array) -> None:
     """Write the length of each row and, unless ``top`` is empty, its largest absolute value."""
-    squares = np.empty(LANES, np.float32)
-    bits, tops = weight.view(np.int32), top.view(np.int32)
+    n_in = weight.shape[1]
+    w, full = weight.reshape(-1), n_in // LANES * LANES
     for j in range(weight.shape[0]):
-        norm[j] = np.sqrt(_squares(weight[j], squares))
-        if tops.size > 0:
-            tops[j] = _largest_bits(bits[j])
+        squares, highest = spread(0.0), spread(0.0)
+        for i in range(j * n_in, j * n_in + full, LANES):
+            value = load(w, i)
+            squares, highest = fma(value, value, squares), most(magnitude(value), highest)
+        square, high = total(squares), utmost(highest)
+        for i in range(j * n_in + full, (j + 1) * n_in):
+            square += w[i] * w[i]
+            high = _higher(abs(w[i]), high)
+        norm[j] = np.sqrt(square)
+        if top.size > 0:
+            top[j] = high
+
+
+@compiled
+def _higher(one: float, two: float) -> float:
+    """The higher one; NaN if one of them is."""
+    return one if one > two or one != one else two
+
+
+@compiled
+def _made(post: Array, pre: Array, j: int, row: Array) -> None:
+    """Write what some competitions want of a neuron."""
+    n, n_in = pre.shape
+    seen, full = pre.reshape(-1), n_in // LANES * LANES
+    for i in range(0, full, LANES):
+        sums = spread(post[0, j]) * load(seen, i)
+        for t in range(1, n):
+            sums = fma(spread(post[t, j]), load(seen, t * n_in + i), sums)
+        store(row, i, sums)
+    for i in range(full, n_in):
+        row[i] = post[0, j] * pre[0, i]
+        for t in range(1, n):
+            row[i] += post[t, j] * pre[t, i]
+
+
+@compiled
+def renew(
+    post: Array, first: int, pre: Array,
+    decay: Array, step: Array, weight: Array, norm: Array, top: Array, memory: Array,
+) -> None:  # fmt: skip
+    """As `add`, with the change made here from few competitions: one pass over the weights.
+
+    Args:
+        post: shape ``(n, n_out)``.
+        first: column of the first neuron in it.
+        pre: shape ``(n, n_in)``.
+        decay: see `add`.
+        step: see `add`.
+        weight: see `add`.
+        norm: see `add`.
+        top: see `add`.
+        memory: see `add`.
+    """
+    row = np.empty((1, weight.shape[1]), np.float32)
+    for j in range(weight.shape[0]):
+        _made(post, pre, first + j, row.reshape(-1))
+        own = slice(j, j + 1)
+        less = decay[own] if decay.size > 0 else decay
+        tops = top[own] if top.size > 0 else top
+        kept = memory[own] if memory.size > 0 else memory
+        add(row, less, step[own], weight[own], norm[own], tops, kept)
 
 
 @compiled
@@ -115,13 +146,11 @@ def largest_change(
         decay: shape ``(k,)``, or empty.
         weight: shape ``(k, n_in)``.
         top: largest absolute value of each row or a bound of it, shape ``(k,)``.
-        found: shape ``(1,)``; written.
+        found: shape ``(1,)``; written; NaN if a change that is looked at holds one.
     """
-    n, k = post.shape
-    pre_bits, reach = pre.view(np.int32), np.empty(n, np.float32)
-    reach_bits, found_bits = reach.view(np.int32), found.view(np.int32)
-    for t in range(n):
-        reach_bits[t] = _largest_bits(pre_bits[t])
+    (n, k), n_in = post.shape, pre.shape[1]
+    reach = np.empty(n, np.float32)
+    look(pre, np.empty(n, np.float32), reach)
     bound, first = np.empty(k, np.float32), 0
     for j in range(k):
         high = abs(decay[j]) * top[j] if decay.size > 0 else np.float32(0)
@@ -131,42 +160,15 @@ def largest_change(
         if bound[j] > bound[first]:
             first = j
     found[0] = 0
-    made = np.empty(weight.shape[1], np.float32)
-    made_bits = made.view(np.int32)
+    made, highest = np.empty((1, n_in), np.float32), np.empty(1, np.float32)
     for number in range(-1, k):
         j = first if number < 0 else number  # the highest bound leaves few of the others to do
         if number >= 0 and bound[j] < found[0]:
             continue
-        _products(post, pre, j, n, made)
+        _made(post, pre, j, made.reshape(-1))
         if decay.size > 0:
-            less, w = decay[j], weight[j]
-            for i in range(w.size):
-                made[i] -= less * w[i]
-        found_bits[0] = max(found_bits[0], _largest_bits(made_bits))
-
-
-@compiled
-def _squares(row: Array, lanes: Array) -> Any:
-    full = row.size // LANES * LANES
-    for lane in range(LANES):
-        lanes[lane] = 0
-    for start in range(0, full, LANES):
-        for lane in range(LANES):
-            lanes[lane] += row[start + lane] * row[start + lane]
-    for lane in range(row.size - full):
-        lanes[lane] += row[full + lane] * row[full + lane]
-    half = LANES // 2
-    while half > 0:
-        for lane in range(half):
-            lanes[lane] += lanes[lane + half]
-        half //= 2
-    return lanes[0]
-
-
-@compiled
-def _largest_bits(row: Array) -> Any:
-    """Largest absolute value of a row of float32, both as bits."""
-    top = np.int32(0)
-    for i in range(row.size):
-        top = max(top, np.int32(row[i] & _UNSIGNED))  # else numba makes 64 bits of it
-    return top
+            less, w, row = decay[j], weight[j], made[0]
+            for i in range(n_in):
+                row[i] -= less * w[i]
+        look(made, np.empty(1, np.float32), highest)
+        found[0] = _higher(highest[0], found[0])

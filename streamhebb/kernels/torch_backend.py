@@ -7,21 +7,24 @@ Shapes: without groups ``pre (n, n_in)``, ``post (n, n_out)``; with ``g`` groups
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from streamhebb.kernels import winograd
 from streamhebb.kernels.coarse import product as write_product
-from streamhebb.kernels.coarse import rounded
+from streamhebb.kernels.coarse import round_into, rounded
+from streamhebb.kernels.memory import fresh
 from streamhebb.kernels.patches import Patches
+from streamhebb.kernels.renewal import Renewal
 from streamhebb.sharing import cut, in_pieces
-from streamhebb.values import LocalUpdate, Outer
+from streamhebb.values import LocalUpdate
 
-maps = winograd.products
+Multiply = Callable[[Tensor, Tensor, Tensor, Tensor | None, bool, slice], Tensor]
+"""As `product`."""
 
 AT_ONCE = 1 << 22  # numbers gathered at a time for sparse synapses: 16 MiB in float32
+ALL = slice(None)
 
 
 def by_group(matrix: Tensor, like: Tensor) -> Tensor:
@@ -31,14 +34,15 @@ def by_group(matrix: Tensor, like: Tensor) -> Tensor:
 
 def drive(pre: Tensor, weight: Tensor, coarse: bool = False) -> Tensor:
     """See `streamhebb.kernels.drive`."""
-    tiles = pre.tiles if isinstance(pre, Patches) else None  # made here, not in a piece
-    kind = pre.dtype
+    tiles, kind = None, pre.dtype
+    if isinstance(pre, Patches):  # made here, not in a piece
+        tiles, pre = (pre.tiles, pre) if pre.side else (None, pre.made)
     if coarse and tiles is None:
         pre, weight = rounded(pre), rounded(weight)
     if pre.ndim != 2 or torch.is_grad_enabled():  # an ``out`` has no gradient
         return (pre @ by_group(weight, pre).mT).to(kind)
     rows = cut(weight.shape[0], pre.numel() * weight.shape[0])
-    u = weight.new_empty(pre.shape[0], weight.shape[0], dtype=kind)
+    u = fresh((pre.shape[0], weight.shape[0]), weight, kind)
 
     def piece(number: int) -> None:
         neurons = rows[number]
@@ -74,89 +78,109 @@ def reverse_losers(share: Tensor, drive: Tensor) -> Tensor:
     return share.neg_().scatter_(-1, winner, won)
 
 
+def summed_products(one: Tensor, two: Tensor) -> Tensor:
+    """Sum of products over competitions, for every neuron, shape ``(n_out,)``.
+
+    Args:
+        one: shape ``(n, n_out)``, or ``(g, n, n_out / g)``.
+        two: the same shape.
+    """
+    return (one * two).sum(-2).reshape(-1)
+
+
+def weighed(post: Tensor, by: Tensor, at_once: int = 256) -> Tensor:
+    """Sum of absolute factors times a number for each competition, shape ``(n_out,)``.
+
+    Args:
+        post: shape ``(n, n_out)``.
+        by: shape ``(n,)``.
+        at_once: competitions at a time, which stay in the cache.
+    """
+    if post.shape[0] <= at_once:
+        return by @ post.abs()
+    total = post.new_zeros(post.shape[1])
+    for few, own in zip(torch.split(post, at_once), torch.split(by, at_once), strict=True):
+        total += own @ few.abs()
+    return total
+
+
+def fuses(x: Tensor) -> bool:
+    """Whether there are passes of several steps for images ``(B, C, H, W)`` like these."""
+    return False
+
+
+def powers(x: Tensor, power: float) -> Tensor:
+    """See `streamhebb.kernels.powers`."""
+    found = x.relu()
+    if power == 1:
+        return found
+    return found**power if found.requires_grad else found.pow_(power)
+
+
 def accumulate(
     update: LocalUpdate,
     weight: Tensor,
     out: Tensor,
     index: Tensor | None = None,
     coarse: bool = False,
+    multiply: Multiply | None = None,
+    pieces: Sequence[slice] = (),
 ) -> Tensor:
-    """See `streamhebb.kernels.accumulate`."""
+    """See `streamhebb.kernels.accumulate`.
+
+    Args:
+        update: see there, as all that is not here.
+        weight: see there.
+        out: see there.
+        index: see there.
+        coarse: see there.
+        multiply: makes the products, as `product` does, which it stands for.
+        pieces: of the neurons, for those products.
+    """
     outers = [outer._replace(factor=outer.at(weight)) for outer in update.outer]
     decay = None if update.decay is None else update.decay.sum(-2).reshape(-1, 1)
-    if index is not None or any(outer.pre.ndim != 2 for outer in outers):
-        _accumulate(outers, decay, update.dense, weight, out, index, coarse)
-        return out
-    rows = cut(len(weight), out.numel() * sum(len(outer.pre) for outer in outers))
+    whole = index is not None or any(outer.pre.ndim != 2 for outer in outers)
+    work = out.numel() * sum(len(outer.pre) for outer in outers)
+    rows = [ALL] if whole else pieces or cut(len(weight), work)
+    for outer in outers if multiply is None and len(rows) > 1 else ():
+        if isinstance(outer.pre, Patches):
+            outer.pre.ready()
+    multiply = product if multiply is None else multiply
 
     def piece(number: int) -> None:
         own = rows[number]
-        _accumulate(
-            [Outer(o.post[:, own], o.pre, _of(o.at(weight), own)) for o in outers],
-            _of(decay, own),
-            _of(update.dense, own),
-            weight[own],
-            out[own],
-            None,
-            coarse,
-        )
+        made = out[own]
+        if not outers:
+            made.zero_()
+        for place, (post, pre, factor) in enumerate(outers):
+            into = made if place == 0 else torch.empty_like(made)
+            multiply(post, pre, into, index, coarse, own)
+            if isinstance(factor, Tensor):
+                into *= factor[own]
+            if place:
+                made.add_(into)
+        if decay is not None:
+            made.addcmul_(weight[own], decay[own], value=-1)
+        if update.dense is not None:
+            made.add_(update.dense[own])
 
     in_pieces(piece, len(rows))
     return out
 
 
-def _of(value: Tensor | None, rows: slice) -> Tensor | None:
-    return None if value is None else value[rows]
-
-
-def _accumulate(
-    outers: Sequence[Outer],
-    decay: Tensor | None,
-    dense: Tensor | None,
-    weight: Tensor,
-    out: Tensor,
-    index: Tensor | None,
-    coarse: bool,
-) -> None:
-    if not outers:
-        out.zero_()
-    for number, outer in enumerate(outers):
-        post, pre, factor = outer.post, outer.pre, outer.at(weight)
-        if number == 0:
-            product(post, pre, out, index, coarse)
-            if factor is not None:
-                out *= factor
-        else:
-            more = product(post, pre, torch.empty_like(out), index, coarse)
-            out += more if factor is None else more.mul_(factor)
-    if decay is not None:
-        out.addcmul_(weight, decay, value=-1)
-    if dense is not None:
-        out += dense
-
-
-def add(
-    change: Tensor,
-    decay: Tensor | None,
-    step: Tensor,
-    weight: Tensor,
-    norm: Tensor,
-    top: Tensor | None = None,
-) -> None:
+def add(change: Tensor, rows: Renewal) -> None:
     """Add ``step * (change - decay * weight)`` in place, and look at the result.
 
     Args:
-        change: shape ``(k, n_in)``; overwritten.
-        decay: shape ``(k, 1)``, or ``None``.
-        step: shape ``(k, 1)``.
-        weight: shape ``(k, n_in)``.
-        norm: see `look`.
-        top: see `look`.
+        change: of some neurons, ``(k, n_in)``; overwritten.
+        rows: these neurons.
     """
-    if decay is not None:
-        change.addcmul_(weight, decay, value=-1)
-    weight.addcmul_(change, step)
-    look(weight, norm, top)
+    if rows.decay is not None:
+        change.addcmul_(rows.weight, rows.decay[:, None], value=-1)
+    rows.weight.addcmul_(change, rows.step[:, None])
+    look(rows.weight, rows.norm, rows.top)
+    if rows.memory is not None:
+        round_into(rows.weight, rows.memory)
 
 
 def look(weight: Tensor, norm: Tensor, top: Tensor | None = None) -> None:
@@ -167,25 +191,14 @@ def look(weight: Tensor, norm: Tensor, top: Tensor | None = None) -> None:
         torch.maximum(weight.amax(1), weight.amin(1).neg_(), out=top)
 
 
-def renew(
-    post: Tensor,
-    pre: Tensor,
-    decay: Tensor | None,
-    step: Tensor,
-    weight: Tensor,
-    norm: Tensor,
-    top: Tensor | None = None,
-) -> bool:
-    """Change rows of weights in one pass, as `add` does with the change that this would make.
+def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> bool:
+    """Change weights in one pass, as `add` does with the change that this would make.
 
     Args:
-        post: shape ``(n, k)``.
+        post: shape ``(n, n_out)``.
         pre: shape ``(n, n_in)``.
-        decay: shape ``(k, 1)``, or ``None``.
-        step: shape ``(k, 1)``.
-        weight: shape ``(k, n_in)``.
-        norm: see `look`.
-        top: see `look`.
+        rows: the weights, and what is to be known of them.
+        coarse: whether the factors of the product are rounded first.
 
     Returns:
         Whether there is such a pass for these; if not, nothing was done.
@@ -196,7 +209,7 @@ def renew(
 def largest_change(
     post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, top: Tensor
 ) -> Tensor | None:
-    """The largest absolute change of all rows, if there is a quick way; shapes as for `renew`.
+    """The largest absolute change of all rows, if there is a quick way.
 
     Args:
         post: shape ``(n, k)``.
@@ -214,11 +227,25 @@ def product(
     out: Tensor,
     index: Tensor | None = None,
     coarse: bool = False,
+    own: slice = ALL,
 ) -> Tensor:
-    """Write the sum of post times pre over competitions into ``out``."""
+    """Write the sum of post times pre over competitions into ``out``.
+
+    Args:
+        post: of all neurons, ``(n, n_out)`` or ``(g, n, n_out / g)``.
+        pre: shape ``(n, n_in)`` or ``(g, n, n_in)``.
+        out: shape ``(n_out, n_in)``, or that of the neurons ``own``.
+        index: of a sparse synapse.
+        coarse: whether both are rounded first.
+        own: some of the neurons, where there are no groups.
+    """
+    if own != ALL:
+        post = post[:, own]
     if isinstance(pre, Patches):
-        pre.tiles.learn(post, out)
-        return out
+        if pre.side:
+            pre.tiles.learn(post, out)
+            return out
+        pre = pre.made
     if coarse:
         post, pre = rounded(post), rounded(pre)
     if index is None and post.shape[-2] == 1 and post.dtype == out.dtype:

@@ -41,12 +41,9 @@ are float32 throughout, and so are the weights."""
 sparse_drive = torch_backend.sparse_drive
 
 
-maps, product, add, look = (
-    torch_backend.maps,
-    torch_backend.product,
-    torch_backend.add,
-    torch_backend.look,
-)
+product, add, look = torch_backend.product, torch_backend.add, torch_backend.look
+summed_products, weighed = torch_backend.summed_products, torch_backend.weighed
+fuses, powers = torch_backend.fuses, torch_backend.powers
 renew, largest_change = torch_backend.renew, torch_backend.largest_change  # matrices of the CPU
 
 

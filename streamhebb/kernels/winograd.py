@@ -24,7 +24,6 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -32,7 +31,7 @@ from torch.nn import functional as F
 
 from streamhebb.kernels.coarse import product as write_product
 from streamhebb.kernels.coarse import rounded
-from streamhebb.kernels.spare import Spare
+from streamhebb.kernels.memory import fresh
 
 Grid = tuple[int, int]
 """Tiles in a column and in a row of an image."""
@@ -42,8 +41,6 @@ SIDES = (2, 4)
 
 KEPT = 1 << 20
 """Numbers made of the weights of a few neurons: 4 MiB in float32, which a cache can hold."""
-
-_spare = Spare()
 
 _INPUT = {
     2: ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
@@ -73,32 +70,6 @@ _OUTPUT = {
 }
 
 
-class Maps(Protocol):
-    """The maps of one side of tiles. Neurons may be some of a layer's, ``k`` of them."""
-
-    side: int
-
-    def inputs(self, image: Tensor, grid: Grid) -> Tensor:
-        """Map padded images, channels last, to tiles ``(p, tiles, C)``."""
-        ...
-
-    def weights(self, weight: Tensor, out: Tensor) -> None:
-        """Map weights ``(k, 9 * C)`` to ``(p, k, C)``."""
-        ...
-
-    def weights_back(self, products: Tensor, out: Tensor) -> None:
-        """Map what tiles learned, ``(p, k, C)``, to changes of weights, ``(k, 9 * C)``."""
-        ...
-
-    def outputs(self, products: Tensor, grid: Grid, out: Tensor) -> None:
-        """Map products ``(p, tiles, k)`` to images ``(B, OH, OW, k)``."""
-        ...
-
-    def outputs_back(self, images: Tensor, grid: Grid, out: Tensor) -> None:
-        """Map images ``(B, OH, OW, k)`` to tiles ``(p, tiles, k)``; 0 outside of the images."""
-        ...
-
-
 class Products:
     r"""The maps as products with matrices, both sides of a tile at once.
 
@@ -117,7 +88,7 @@ class Products:
         )
 
     def inputs(self, image: Tensor, grid: Grid) -> Tensor:
-        """See `Maps`."""
+        """Map padded images, channels last, to tiles ``(p, tiles, C)``."""
         batch, _, _, channels = image.shape
         edge, (b, row, col, one) = self.side + 2, image.stride()
         cut = torch.as_strided(
@@ -128,19 +99,19 @@ class Products:
         return (self._input @ cut.reshape(edge * edge, -1)).view(edge * edge, -1, channels)
 
     def weights(self, weight: Tensor, out: Tensor) -> None:
-        """See `Maps`."""
+        """Map weights ``(k, 9 * C)`` to ``(p, k, C)``."""
         channels = out.shape[2]
         by_pixel = weight.view(-1, 9, channels).transpose(0, 1).reshape(9, -1)
         torch.mm(self._weight, by_pixel, out=out.view(len(out), -1))
 
     def weights_back(self, products: Tensor, out: Tensor) -> None:
-        """See `Maps`."""
+        """Map what tiles learned, ``(p, k, C)``, to changes of weights, ``(k, 9 * C)``."""
         channels = products.shape[2]
         made = self._weight.mT @ products.view(len(products), -1)
         out.view(-1, 9, channels).copy_(made.view(9, -1, channels).transpose(0, 1))
 
     def outputs(self, products: Tensor, grid: Grid, out: Tensor) -> None:
-        """See `Maps`."""
+        """Map products ``(p, tiles, k)`` to images ``(B, OH, OW, k)``."""
         tiles = self._output @ products.view(len(products), -1)
         m, (down, right) = self.side, grid
         batch, height, width, k = out.shape
@@ -151,7 +122,7 @@ class Products:
             out.copy_(whole.reshape(batch, m * down, m * right, k)[:, :height, :width])
 
     def outputs_back(self, images: Tensor, grid: Grid, out: Tensor) -> None:
-        """See `Maps`."""
+        """Map images ``(B, OH, OW, k)`` to tiles ``(p, tiles, k)``; 0 outside of the images."""
         m, (down, right) = self.side, grid
         _, height, width, _ = images.shape
         if height != m * down or width != m * right:
@@ -188,7 +159,7 @@ class Tiles:
         grid: tiles in a column and in a row of an image.
     """
 
-    def __init__(self, image: Tensor, maps: Maps, coarse: bool = False) -> None:
+    def __init__(self, image: Tensor, maps: Products, coarse: bool = False) -> None:
         self.batch, height, width, _ = image.shape
         self.maps = maps
         self.coarse = coarse
@@ -207,10 +178,10 @@ class Tiles:
         for few in self._few(len(weight)):
             k = few.stop - few.start
             made, found = (positions, k, channels), (positions, count, k)
-            with _spare.lent(made, weight) as mapped, _spare.lent(found, weight) as product:
-                self.maps.weights(weight[few], mapped)
-                write_product(self.values, self._rounded(mapped).mT, product)
-                self.maps.outputs(product, self.grid, images[..., few])
+            mapped, product = fresh(made, weight), fresh(found, weight)
+            self.maps.weights(weight[few], mapped)
+            write_product(self.values, self._rounded(mapped).mT, product)
+            self.maps.outputs(product, self.grid, images[..., few])
 
     def learn(self, post: Tensor, out: Tensor) -> None:
         """Write the sum of ``post`` times windows, ``(k, 9 * C)``; ``post (B * OH * OW, k)``."""
@@ -219,10 +190,10 @@ class Tiles:
         for few in self._few(len(out)):
             k = few.stop - few.start
             made, found = (positions, count, k), (positions, k, channels)
-            with _spare.lent(made, out) as mapped, _spare.lent(found, out) as product:
-                self.maps.outputs_back(images[..., few], self.grid, mapped)
-                write_product(self._rounded(mapped).mT, self.values, product)
-                self.maps.weights_back(product, out[few])
+            mapped, product = fresh(made, out), fresh(found, out)
+            self.maps.outputs_back(images[..., few], self.grid, mapped)
+            write_product(self._rounded(mapped).mT, self.values, product)
+            self.maps.weights_back(product, out[few])
 
     def _rounded(self, mapped: Tensor) -> Tensor:
         return rounded(mapped) if self.coarse else mapped

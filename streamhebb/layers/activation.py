@@ -5,15 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from streamhebb import kernels
 from streamhebb.layers.base import Layer
 from streamhebb.parts import require
-
-
-def _power(x: Tensor, power: float) -> Tensor:
-    """Raise what may be overwritten to a power; a gradient needs it as it was."""
-    if power == 1:
-        return x
-    return x**power if x.requires_grad else x.pow_(power)
 
 
 class Triangle(Layer):
@@ -38,8 +32,7 @@ class Triangle(Layer):
 
     def respond(self, x: Tensor) -> Tensor:
         """Return the rectified, centred drive."""
-        above = (x - x.mean(1, keepdim=True)).relu_()
-        return _power(above, self.power)
+        return kernels.rectified(x, self.power)
 
 
 class ReLU(Layer):
@@ -67,7 +60,7 @@ class RePU(Layer):
 
     def respond(self, x: Tensor) -> Tensor:
         """Return the rectified power of the drive."""
-        return _power(x.relu(), self.power)
+        return kernels.powers(x, self.power)
 
 
 class Softmax(Layer):

@@ -46,13 +46,13 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
         return _of_few(layer, update, few, step, kept)
     if whole or not kernels.in_cache(update, layer.weight, layer.wiring):
         return _whole(layer, update, step, kept)
-    if update.decay is not None and update.decay.shape[0] > 1:
-        update = update._replace(decay=update.decay.sum(0, keepdim=True))  # once for all
+    if update.decay is not None:
+        update = update._replace(decay=kernels.over_competitions(update.decay)[None])  # once
     steps = torch.as_tensor(step, dtype=layer.weight.dtype).expand(layer.weight.shape[0], 1)
     memory = layer.rows().memory if layer.coarse else None
     if layer.scaling.local:
         by_rows = _ByRows(layer, steps, kept)
-        rows = kernels.change(update, layer.weight, by_rows, layer._spare, layer.coarse, memory)
+        rows = kernels.change(update, layer.weight, by_rows, layer.coarse, memory)
         state = by_rows.state()
     else:
         divisor = _foreseen(layer, update)
@@ -60,7 +60,7 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
             layer.unforeseen += 1
             return _whole(layer, update, step, kept)
         steps = steps / divisor
-        rows = kernels.change(update, layer.weight, steps, layer._spare, layer.coarse, memory)
+        rows = kernels.change(update, layer.weight, steps, layer.coarse, memory)
         state = kept
     if layer.constraint is not None:
         layer.constraint(layer.weight)
@@ -127,19 +127,19 @@ def _of_few(
 
 
 def _whole(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float, kept: State) -> State:
-    with layer._spare.lent(tuple(layer.weight.shape), layer.weight) as scratch:
-        delta = kernels.accumulate(update, layer.weight, scratch, layer.wiring, layer.coarse)
-        if layer.peers is not None:
-            layer.peers.add_up(delta)  # before anything looks at how large it is
-        if layer.eligibility is not None:
-            delta = layer.eligibility_trace.mul_(layer.eligibility.decay).add_(delta)
-        divisor, state = layer.scaling.divisor(delta, layer.synapse.groups, kept)
-        if divisor is not None:
-            step = step / divisor
-        rows = slice(layer.trained)  # of all neurons if None
-        if isinstance(step, Tensor) and step.ndim > 1:
-            step = step[rows]
-        kernels.add_scaled(layer.weight[rows], delta[rows], step)
+    made = kernels.fresh(tuple(layer.weight.shape), layer.weight)
+    delta = kernels.accumulate(update, layer.weight, made, layer.wiring, layer.coarse)
+    if layer.peers is not None:
+        layer.peers.add_up(delta)  # before anything looks at how large it is
+    if layer.eligibility is not None:
+        delta = layer.eligibility_trace.mul_(layer.eligibility.decay).add_(delta)
+    divisor, state = layer.scaling.divisor(delta, layer.synapse.groups, kept)
+    if divisor is not None:
+        step = step / divisor
+    rows = slice(layer.trained)  # of all neurons if None
+    if isinstance(step, Tensor) and step.ndim > 1:
+        step = step[rows]
+    kernels.add_scaled(layer.weight[rows], delta[rows], step)
     if layer.constraint is not None:
         layer.constraint(layer.weight[rows])
     return state

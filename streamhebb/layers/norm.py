@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from streamhebb import kernels
 from streamhebb.errors import ShapeError
 from streamhebb.layers.base import Layer
 from streamhebb.parts import require
@@ -93,13 +94,20 @@ class BatchNorm(Layer):
 
     def respond(self, x: Tensor) -> Tensor:
         """Normalise by the running statistics."""
+        if x.ndim == 4 and kernels.fuses(x):
+            return kernels.scaled(x, self.mean[None], (self.var + self.eps).rsqrt_()[None])
         return F.batch_norm(x, self.mean, self.var, eps=self.eps)
 
     def observe(self, x: Tensor) -> tuple[Tensor, _Moments]:
         """Normalise by the statistics of the mini-batch."""
         if self.peers is not None:
             return self._observe_share(x, self.peers)
-        self._check_count(x.numel() // self.n_in)
+        count = x.numel() // self.n_in
+        self._check_count(count)
+        if x.ndim == 4 and kernels.fuses(x):
+            mean, var = kernels.moments(x, each=False)
+            out = kernels.scaled(x, mean, (var + self.eps).rsqrt_())
+            return out, _Moments(mean[0], var[0] * (count / max(count - 1, 1)))
         # With momentum 1, torch's running statistics are those of this mini-batch.
         present = _Moments(x.new_zeros(self.n_in), x.new_zeros(self.n_in))
         out = F.batch_norm(x, *present, training=True, momentum=1.0, eps=self.eps)
@@ -199,13 +207,18 @@ class RunningNorm(Layer):
             return _Moments(x, torch.zeros_like(x))
         if not len(x):  # a share without samples; torch would warn
             return _Moments(x.new_zeros(0, self.n_in), x.new_zeros(0, self.n_in))
+        if x.ndim == 4:
+            return _Moments(*kernels.moments(x, each=True))
         var, mean = torch.var_mean(x.flatten(2), 2, correction=0)
         return _Moments(mean, var)
 
     def _normalise(self, x: Tensor, present: _Moments) -> Tensor:
         share = (1 / (self.age + 1)).clamp_min(1 / self.tau)
         mean, var = self._blend(present, share)
-        return (x - _across(mean, x)) * _across((var + self.eps).rsqrt(), x)
+        scale = (var + self.eps).rsqrt()
+        if x.ndim == 4:
+            return kernels.scaled(x, mean, scale)
+        return (x - _across(mean, x)) * _across(scale, x)
 
     def respond(self, x: Tensor) -> Tensor:
         """Normalise each sample by the past and itself; changes nothing."""

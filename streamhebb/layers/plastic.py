@@ -174,7 +174,6 @@ class PlasticLayer(WiredLayer):
             for part, rest in self._rest.items():
                 states.register_carried(self, part, rest)
             self.register_load_state_dict_pre_hook(states.fit_rows)  # type: ignore[no-untyped-call]
-        self._spare = kernels.Spare()
         self._known: tuple[Tensor, int, kernels.Rows] | None = None
         self.reset()
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from torch import Tensor
-from torch.nn import functional as F
 
+from streamhebb import kernels
 from streamhebb.errors import ConfigError, ShapeError
 from streamhebb.layers.base import Layer
 from streamhebb.parts import require
@@ -15,6 +16,7 @@ from streamhebb.values import Shape
 
 class _Pool2d(Layer):
     sample_ndim = 3
+    largest: ClassVar[bool]
 
     def __init__(self, kernel_size: int, stride: int | None = None, padding: int = 0) -> None:
         super().__init__()
@@ -47,6 +49,11 @@ class _Pool2d(Layer):
             )
         return (shape[0], *sides)
 
+    def respond(self, x: Tensor) -> Tensor:
+        """Return what is pooled, shape ``(B, C, OH, OW)``."""
+        pool = kernels.Pool(self.largest, self.kernel_size, self.stride, self.padding)
+        return kernels.pooled(x, pool)
+
 
 class MaxPool2d(_Pool2d):
     """Largest value of each window.
@@ -57,9 +64,7 @@ class MaxPool2d(_Pool2d):
         padding: pixels of minus infinity on every side.
     """
 
-    def respond(self, x: Tensor) -> Tensor:
-        """Return the maxima, shape ``(B, C, OH, OW)``."""
-        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding)
+    largest = True
 
 
 class AvgPool2d(_Pool2d):
@@ -71,9 +76,7 @@ class AvgPool2d(_Pool2d):
         padding: pixels of zero on every side.
     """
 
-    def respond(self, x: Tensor) -> Tensor:
-        """Return the means, shape ``(B, C, OH, OW)``."""
-        return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+    largest = False
 
 
 class Flatten(Layer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from streamhebb.lazy import times
 from streamhebb.parts import State
 from streamhebb.values import Activity, LocalUpdate, Outer
 
@@ -43,4 +44,4 @@ class SoftHebb:
 
     def terms(self, seen: Activity, state: State) -> tuple[LocalUpdate, State]:
         """Return ``y x - y u w``."""
-        return LocalUpdate((Outer(seen.post, seen.pre),), seen.post * seen.drive), state
+        return LocalUpdate((Outer(seen.post, seen.pre),), times(seen.post, seen.drive)), state

@@ -152,7 +152,7 @@ def test_the_rest_is_trained_at_one_go(stop: int, tmp_path: Path) -> None:
 
 def test_lanes_and_compiled_kernels(tmp_path: Path) -> None:
     run = hebbian, "consecutive", None
-    with kernels.during("numba"):
+    with kernels.use("numba"):
         net, wanted = train(*run)
         threads = Threads(2)
         for stop in (1, 2, 1):

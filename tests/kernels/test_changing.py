@@ -36,7 +36,7 @@ def test_a_change_with_a_known_step(size, decay, seed):
     update, weight = an_update(*size, seed, decay), draw(*size[1:], seed=seed + 3)
     step = draw(size[1], 1, seed=seed + 4)
     expected = weight + step * kernels.accumulate(update, weight, torch.empty_like(weight))
-    rows = kernels.change(update, weight, step, kernels.Spare())
+    rows = kernels.change(update, weight, step)
     torch.testing.assert_close(weight, expected, rtol=0, atol=1e-12)
     torch.testing.assert_close(rows.norm, weight.norm(dim=1), rtol=1e-12, atol=0)
     assert torch.equal(rows.top, weight.abs().amax(1))
@@ -61,7 +61,7 @@ def test_a_change_is_the_equation_in_both_precisions(backend, size, decay, singl
     expected = exact[2] + step.double() * wanted
     version = weight._version
     with kernels.use(backend):
-        rows = kernels.change(LocalUpdate((Outer(post, pre),), less), weight, step, kernels.Spare())
+        rows = kernels.change(LocalUpdate((Outer(post, pre),), less), weight, step)
         again = kernels.rows_of(weight)
     assert weight._version > version
     assert float((weight - expected).abs().max() / expected.abs().max()) < bound
@@ -113,7 +113,7 @@ def test_one_pass_is_for_what_it_can_do(backend):
 def test_without_a_competition_nothing_changes(backend):
     weight, update = torch.ones(3, 4), LocalUpdate((Outer(torch.ones(0, 3), torch.ones(0, 4)),))
     with kernels.use(backend):
-        rows = kernels.change(update, weight, torch.ones(3, 1), kernels.Spare())
+        rows = kernels.change(update, weight, torch.ones(3, 1))
     assert torch.equal(weight, torch.ones(3, 4))
     assert rows.norm.tolist() == [2, 2, 2]
 
@@ -123,7 +123,7 @@ def test_weights_in_another_order_change_too(backend):
     weight = torch.zeros(5, 6).mT
     update = LocalUpdate((Outer(torch.ones(1, 6), torch.arange(5.0)[None]),))
     with kernels.use(backend):
-        kernels.change(update, weight, torch.ones(6, 1), kernels.Spare())
+        kernels.change(update, weight, torch.ones(6, 1))
     assert torch.equal(weight, torch.arange(5.0).expand(6, 5))
 
 
@@ -218,7 +218,7 @@ def test_a_change_whose_step_is_found_by_rows(size, seed):
     update, weight = an_update(*size, seed), draw(*size[1:], seed=seed + 3)
     whole = kernels.accumulate(update, weight, torch.empty_like(weight))
     expected = weight + whole / whole.abs().amax(1, keepdim=True)
-    kernels.change(update, weight, lambda _, own: 1 / own.abs().amax(1, True), kernels.Spare())
+    kernels.change(update, weight, lambda _, own: 1 / own.abs().amax(1, True))
     torch.testing.assert_close(weight, expected, rtol=0, atol=1e-12)
 
 
@@ -266,7 +266,7 @@ def test_bounds_hold_for_patches(side):
 def test_an_update_of_other_shapes_is_refused():
     update = an_update(3, 4, 5)
     with pytest.raises(ConfigError, match="shape"):
-        kernels.change(update, torch.zeros(4, 6), torch.ones(4, 1), kernels.Spare())
+        kernels.change(update, torch.zeros(4, 6), torch.ones(4, 1))
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_a_change_is_that_of_rounded_numbers(processor, backend):
     with kernels.use(backend), torch.no_grad():
         found = kernels.accumulate(update, weight, torch.empty_like(weight), coarse=True)
         after = weight.clone()
-        kernels.change(update, after, torch.ones(9, 1), kernels.Spare(), coarse=True)
+        kernels.change(update, after, torch.ones(9, 1), coarse=True)
         top = kernels.largest_change(update, weight, weight.abs().amax(1), coarse=True)
     torch.testing.assert_close(found, expected, rtol=0, atol=bound)
     torch.testing.assert_close(after - weight, expected, rtol=0, atol=bound)

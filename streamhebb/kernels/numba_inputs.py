@@ -1,0 +1,330 @@
+"""What competitions see, as the loops of numba take it, and the products that loops make with it.
+
+There are three ways, and [`inputs`][streamhebb.kernels.numba_inputs.inputs] says which one a layer
+takes: [`Direct`][streamhebb.kernels.numba_inputs.Direct], [`Few`][streamhebb.kernels.numba_inputs.Few]
+where weights are few, and [`Tiled`][streamhebb.kernels.numba_inputs.Tiled].
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from streamhebb.kernels import row_loops, tile_loops, window_loops
+from streamhebb.kernels.coarse import rounded
+from streamhebb.kernels.loops import NONE, Array
+from streamhebb.kernels.memory import fresh
+from streamhebb.kernels.patches import Patches
+from streamhebb.kernels.renewal import Renewal
+from streamhebb.kernels.vectors import COARSE, LANES, TALL, WIDTH
+
+LEAST = 8
+"""Competitions; of fewer, libraries multiply a matrix with vectors better."""
+FEW = 1 << 16
+"""Weights that fit beside all else into the nearer caches."""
+_BEYOND = TALL - 1  # places of rows and inputs that are read and not used
+_NO_PAIRS = np.empty((0, 0), np.int32)
+_NO_FLOATS = NONE["torch.float32"][0]
+
+
+class Inputs(Protocol):
+    """What competitions see. Neurons are some of a layer's: ``own`` says which.
+
+    Attributes:
+        least: neurons at a time.
+    """
+
+    least: int
+
+    def respond(self, weight: Tensor, u: Tensor, own: slice) -> None:
+        """Write the drive of neurons with all weights, into their columns of ``u``."""
+        ...
+
+    def product(self, post: Tensor, out: Tensor, own: slice) -> None:
+        """Write the sum of post times pre of neurons to ``out``, which is theirs alone."""
+        ...
+
+    def renew(self, post: Tensor, rows: Renewal, own: slice) -> None:
+        """Change weights by that sum, and look at them."""
+        ...
+
+    def ready(self, post: Tensor) -> None:
+        """Do what is needed once, before products with ``post`` are made in pieces."""
+        ...
+
+
+def arrays(rows: Renewal) -> tuple[Array, ...]:
+    """All of a renewal, as loops take it."""
+    pairs = _NO_PAIRS if rows.memory is None else rows.memory.view(torch.int32).numpy()
+    numbers = rows[:5]
+    return (*(_NO_FLOATS if each is None else each.numpy() for each in numbers), pairs)
+
+
+def inputs(pre: Tensor, weights: int, coarse: bool) -> Inputs | None:
+    """What competitions see, if loops can take it; ``None`` if torch should.
+
+    Args:
+        pre: float32, on the CPU, shape ``(n, n_in)``, or patches.
+        weights: of the layer.
+        coarse: whether products are made of rounded numbers.
+    """
+    if (coarse and not COARSE) or pre.ndim != 2 or len(pre) < LEAST:
+        return None
+    if not isinstance(pre, Patches):
+        if not pre.is_contiguous():
+            return None
+        n, n_in = pre.shape
+        return _direct(pre, _layout((1, n, 1, n_in), (1, 1), 1, 1), coarse, step=n_in, runs=n)
+    few = weights <= FEW and not pre.side
+    key = Inputs, few, coarse
+    if key not in pre.kept:
+        pre.kept[key] = _of_patches(pre, few, coarse)
+    found: Inputs | None = pre.kept[key]
+    return found
+
+
+def _of_patches(pre: Patches, few: bool, coarse: bool) -> Inputs | None:
+    image, kernel = pre.image, pre.kernel
+    if pre.side:
+        return Tiled(pre) if image.shape[3] % (2 * LANES if coarse else LANES) == 0 else None
+    layout = _layout(tuple(image.shape), kernel, pre.stride, pre.dilation)
+    if few:
+        return Few(image, layout, coarse)
+    width = (image.shape[2] - pre.dilation * (kernel[1] - 1) - 1) // pre.stride + 1
+    return _direct(image, layout, coarse, step=pre.stride * image.shape[3], runs=width)
+
+
+def _direct(image: Tensor, layout: Layout, coarse: bool, step: int, runs: int) -> Inputs | None:
+    """As they lie in an image, if runs are long enough, and of competitions come two by two."""
+    if layout.length % (2 * LANES if coarse else LANES) or layout.length < WIDTH:
+        return None
+    if not coarse:
+        return Direct(image, layout)
+    return CoarseDirect(image, layout, step) if runs % 2 == 0 and step % 2 == 0 else None
+
+
+class Layout(NamedTuple):
+    """Where the numbers that competitions see lie in an image; see `window_loops`.
+
+    Args:
+        rows: of each competition, and a few more.
+        parts: of each run of a window.
+        inputs: of each input, and a few more.
+        length: of a run.
+        n: competitions.
+        n_in: inputs.
+    """
+
+    rows: Array
+    parts: Array
+    inputs: Array
+    length: int
+    n: int
+    n_in: int
+
+
+@lru_cache(maxsize=64)
+def _layout(shape: tuple[int, ...], kernel: tuple[int, int], stride: int, dilation: int) -> Layout:
+    """The layout of windows of images ``(B, H, W, C)``."""
+    batch, height, width, channels = shape
+    oh = (height - dilation * (kernel[0] - 1) - 1) // stride + 1
+    ow = (width - dilation * (kernel[1] - 1) - 1) // stride + 1
+    b, y, x = np.ogrid[:batch, :oh, :ow]
+    rows = (((b * height + stride * y) * width + stride * x) * channels).ravel()
+    y, x = np.ogrid[: kernel[0], : kernel[1]]
+    pixels = (dilation * (y * width + x) * channels).ravel()
+    together = kernel[1] if dilation == 1 else 1  # pixels of a window that lie side by side
+    parts, length = pixels[::together].copy(), together * channels
+    inputs = (parts[:, None] + np.arange(length)).ravel()
+    beyond = np.zeros(_BEYOND, np.int64)
+    found = (np.concatenate([places, beyond]).astype(np.int64) for places in (rows, inputs))
+    rows_on, inputs_on = found
+    n_in = parts.size * length
+    return Layout(rows_on, parts.astype(np.int64), inputs_on, length, rows.size, n_in)
+
+
+class Direct:
+    """Windows as they lie in the images, or vectors.
+
+    Args:
+        image: contiguous.
+        layout: of the windows in it.
+    """
+
+    least = TALL
+
+    def __init__(self, image: Tensor, layout: Layout) -> None:
+        self._seen = image.view(-1).numpy(), layout.rows, layout.parts, layout.length
+
+    def respond(self, weight: Tensor, u: Tensor, own: slice) -> None:
+        """See `Inputs`."""
+        weights = weight[own].contiguous().view(-1).numpy()
+        window_loops.respond(*self._seen, weights, u.numpy(), own.start)
+
+    def ready(self, post: Tensor) -> None:
+        """See `Inputs`."""
+
+    def product(self, post: Tensor, out: Tensor, own: slice) -> None:
+        """See `Inputs`."""
+        window_loops.product(post.numpy(), own.start, *self._seen, out.numpy())
+
+    def renew(self, post: Tensor, rows: Renewal, own: slice) -> None:
+        """See `Inputs`."""
+        window_loops.renew(post.numpy(), own.start, *self._seen, *arrays(rows.of(own)))
+
+
+class CoarseDirect:
+    """The same, rounded to bfloat16.
+
+    Args:
+        image: contiguous.
+        layout: of the windows in it; neighbours come two by two.
+        step: from a window to its neighbour.
+    """
+
+    least = TALL
+
+    def __init__(self, image: Tensor, layout: Layout, step: int) -> None:
+        flat = image.view(-1)
+        pairs = fresh((flat.numel() // 2,), flat, torch.int32)
+        pairs.view(torch.bfloat16).copy_(flat)
+        half = layout.length // 2
+        self._pairs = pairs.numpy(), layout.rows // 2, layout.parts // 2, half
+        both = fresh((flat.numel(),), flat, torch.int32).numpy()
+        window_loops.pair(flat.numpy(), step, both)
+        self._both = both, layout.rows[: layout.n : 2], layout.parts, layout.length
+        self._posts: tuple[Tensor, Array] | None = None
+
+    def _post(self, post: Tensor) -> Array:
+        """``post`` of neighbours, as pairs."""
+        if self._posts is None or self._posts[0] is not post:
+            n, n_out = post.shape
+            pairs = fresh((n // 2, n_out), post, torch.int32).numpy()
+            window_loops.pair_rows(post.numpy(), pairs)
+            self._posts = post, pairs
+        return self._posts[1]
+
+    def ready(self, post: Tensor) -> None:
+        """See `Inputs`."""
+        self._post(post)
+
+    def respond(self, weight: Tensor, u: Tensor, own: slice) -> None:
+        """See `Inputs`."""
+        some = weight[own]
+        coarse = (some if some.dtype == torch.bfloat16 else rounded(some)).contiguous()
+        weights = coarse.view(-1).view(torch.int32).numpy()
+        window_loops.coarse_respond(*self._pairs, weights, u.numpy(), own.start)
+
+    def product(self, post: Tensor, out: Tensor, own: slice) -> None:
+        """See `Inputs`."""
+        window_loops.coarse_product(self._post(post), own.start, *self._both, out.numpy())
+
+    def renew(self, post: Tensor, rows: Renewal, own: slice) -> None:
+        """See `Inputs`."""
+        some = arrays(rows.of(own))
+        window_loops.coarse_renew(self._post(post), own.start, *self._both, *some)
+
+
+class Few:
+    """Windows of any size in the images, for few weights.
+
+    Rounded numbers are multiplied as float32 here: that is exact, and fast enough.
+
+    Args:
+        image: contiguous.
+        layout: of the windows in it.
+        coarse: whether factors are rounded.
+    """
+
+    least = 1
+
+    def __init__(self, image: Tensor, layout: Layout, coarse: bool) -> None:
+        self._coarse, self._layout = coarse, layout
+        self._image = self._rounded(image).view(-1).numpy()
+
+    def _rounded(self, values: Tensor) -> Tensor:
+        return values.bfloat16().float() if self._coarse else values
+
+    def respond(self, weight: Tensor, u: Tensor, own: slice) -> None:
+        """See `Inputs`; ``own`` are competitions here, of all neurons."""
+        n_out, n_in = weight.shape
+        turned = u.new_zeros(n_in, -(-n_out // WIDTH) * WIDTH)
+        turned[:, :n_out] = self._rounded(weight).mT
+        at = self._image, self._layout.rows, self._layout.inputs, n_in
+        window_loops.respond_few(*at, turned.view(-1).numpy(), u.numpy(), own.start, own.stop)
+
+    def ready(self, post: Tensor) -> None:
+        """See `Inputs`."""
+
+    def product(self, post: Tensor, out: Tensor, own: slice) -> None:
+        """See `Inputs`."""
+        at = self._image, self._layout.rows, self._layout.inputs
+        window_loops.product_few(self._rounded(post).numpy(), own.start, *at, out.numpy())
+
+    def renew(self, post: Tensor, rows: Renewal, own: slice) -> None:
+        """See `Inputs`; few weights change as a whole matrix."""
+        some = rows.of(own)
+        made = torch.empty_like(some.weight)
+        self.product(post, made, own)
+        row_loops.add(made.numpy(), *arrays(some))
+
+
+class Tiled:
+    """Images as tiles; see `tile_loops`.
+
+    Args:
+        patches: with a side, and channels in full vectors.
+    """
+
+    least = 1
+
+    def __init__(self, patches: Patches) -> None:
+        m, coarse = patches.side, patches.coarse
+        image = patches.image
+        batch, height, width, channels = image.shape
+        self.height, self.length = height - 2, width - 2
+        down, right = -(-self.height // m), -(-self.length // m)
+        lacking = m * down + 2 - height, m * right + 2 - width
+        if any(lacking):
+            image = F.pad(image, (0, 0, 0, lacking[1], 0, lacking[0]))
+        tiles = batch * down * right
+        self._loops = tile_loops.LOOPS[m, coarse]
+        self._sizes = tile_loops.sizes(m, tiles, channels, coarse)
+        self._kind = torch.int32 if coarse else torch.float32
+        self._like = image
+        values = self._memory(self._sizes.values)
+        seen = self._memory(self._sizes.seen) if coarse else values
+        self._loops.inputs(image.view(-1).numpy(), down, right, channels, values, seen)
+        shape = tiles, channels, down, right
+        self._values, self._seen = (values, *shape), (seen, *shape)
+
+    def _memory(self, size: int, kind: torch.dtype | None = None) -> Array:
+        return fresh((size,), self._like, self._kind if kind is None else kind).numpy()
+
+    def _work(self) -> tuple[Array, Array]:
+        """Memory for one who works on it."""
+        return self._memory(self._sizes.mapped), self._memory(self._sizes.found, torch.float32)
+
+    def respond(self, weight: Tensor, u: Tensor, own: slice) -> None:
+        """See `Inputs`."""
+        weights = weight[own].contiguous().view(-1).numpy()
+        at = u.numpy(), self.height, self.length, own.start
+        self._loops.respond(*self._values, weights, *at, *self._work())
+
+    def ready(self, post: Tensor) -> None:
+        """See `Inputs`."""
+
+    def product(self, post: Tensor, out: Tensor, own: slice) -> None:
+        """See `Inputs`."""
+        at = post.numpy(), self.height, self.length, own.start
+        self._loops.product(*self._seen, *at, out.numpy(), *self._work())
+
+    def renew(self, post: Tensor, rows: Renewal, own: slice) -> None:
+        """See `Inputs`."""
+        at = post.numpy(), self.height, self.length, own.start
+        self._loops.renew(*self._seen, *at, *arrays(rows.of(own)), *self._work())

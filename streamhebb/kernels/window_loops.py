@@ -1,0 +1,295 @@
+"""Products with windows, for numba, without writing the windows out.
+
+What a competition sees is the same for a vector and for a window of a picture: some runs of numbers
+that lie side by side, one for each row of the window. So a matrix of inputs is given as
+
+* ``image``, an array of numbers;
+* ``rows``, where in it each competition's numbers begin; ``WIDE - 1`` more are there and not used;
+* ``parts``, how far behind that each of its runs begins;
+* ``length``, numbers in a run.
+
+Weights are the same runs, one after the other. Where they are many, a tile is some neurons times
+some competitions to respond, and some neurons times some of their inputs to learn: weights are read
+as they lie. Where they are few (`respond_few`, `product_few`) runs may be of any length, and vectors
+run along neurons.
+
+All arrays but the matrices ``u`` and ``post`` of all neurons are those of the neurons from
+``first`` on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from streamhebb.kernels import vectors
+from streamhebb.kernels.loops import Array, compiled
+from streamhebb.kernels.row_loops import add
+from streamhebb.kernels.vectors import (
+    LANES,
+    TALL,
+    WIDE,
+    WIDTH,
+    nothing,
+    outers_at,
+    put,
+    put_more,
+    put_totals,
+)
+
+ROWS = 256
+"""Competitions that are summed in one go where weights are few; such sums are then added."""
+
+
+def _respond(dots: Any) -> Any:
+    @compiled
+    def respond(
+        image: Array, rows: Array, parts: Array, length: int, weight: Array, u: Array, first: int
+    ) -> None:
+        """Write the drive of some neurons.
+
+        Args:
+            image: see above, as all that is not here.
+            rows: those of all competitions.
+            parts: see above.
+            length: a multiple of ``LANES``.
+            weight: shape ``(k * n_in,)``, at least ``TALL`` neurons.
+            u: shape ``(n, n_out)``; the columns from ``first`` on are written.
+            first: column of the first neuron.
+        """
+        n, n_in = u.shape[0], parts.size * length
+        k = weight.size // n_in
+        made = np.empty(TALL * WIDE, np.float32)
+        for start in range(0, k, TALL):  # their weights stay in the cache
+            j = min(start, k - TALL)
+            for row in range(0, n, WIDE):
+                sums = nothing()
+                for part in range(parts.size):
+                    at, to = j * n_in + part * length, parts[part]
+                    for i in range(0, length, LANES):
+                        sums = dots(sums, weight, at + i, n_in, image, rows, row, to + i)
+                put_totals(sums, made, 0)
+                for c in range(min(WIDE, n - row)):
+                    out = u[row + c]
+                    for r in range(TALL):
+                        out[first + j + r] = made[c * TALL + r]
+
+    return respond
+
+
+respond, coarse_respond = _respond(vectors.dots), _respond(vectors.coarse_dots)
+
+
+def _some(outers: Any) -> Any:
+    @compiled
+    def some(
+        post: Array, j: int, image: Array, rows: Array, parts: Array, length: int,
+        factors: Array, made: Array, soon: Array, near: int,
+    ) -> None:  # fmt: skip
+        """Write the sum of post times pre of the ``TALL`` neurons from ``j`` on to ``made``.
+
+        Meanwhile as many rows of ``soon``, from ``near`` on, are fetched: they are next.
+        """
+        n, n_in = post.shape[0], parts.size * length
+        for t in range(n):
+            for r in range(TALL):
+                factors[t * TALL + r] = post[t, j + r]
+        for part in range(parts.size):
+            for start in range(0, length, WIDTH):
+                i = min(start, length - WIDTH)
+                sums, at = nothing(), parts[part] + i
+                for r in range(TALL):
+                    for c in range(0, WIDTH, LANES):
+                        vectors.fetch(soon, (near + r) * n_in + part * length + i + c)
+                for t in range(n):
+                    sums = outers(sums, factors, t * TALL, 1, image, rows[t] + at)
+                put(sums, made, part * length + i, n_in)
+
+    return some
+
+
+def _learn(outers: Any, numbers: Any) -> Any:
+    some = _some(outers)
+
+    @compiled
+    def product(
+        post: Array, first: int, image: Array, rows: Array, parts: Array, length: int, out: Array
+    ) -> None:
+        """Write the sum of post times pre of some neurons.
+
+        Args:
+            post: shape ``(n, n_out)``.
+            first: column of the first neuron in it.
+            image: see above, as all that is not here.
+            rows: see above.
+            parts: see above.
+            length: at least ``WIDTH``.
+            out: shape ``(k, n_in)``, at least ``TALL`` neurons; written.
+        """
+        k, n_in = out.shape
+        factors, made = np.empty(post.shape[0] * TALL, numbers), np.empty((TALL, n_in), np.float32)
+        for start in range(0, k, TALL):
+            j = min(start, k - TALL)
+            some(post, first + j, image, rows, parts, length, factors, made.reshape(-1),
+                 out.reshape(-1), j)  # fmt: skip
+            for r in range(TALL):
+                row, found = out[j + r], made[r]
+                for i in range(n_in):
+                    row[i] = found[i]
+
+    @compiled
+    def renew(
+        post: Array, first: int, image: Array, rows: Array, parts: Array, length: int,
+        decay: Array, step: Array, weight: Array, norm: Array, top: Array, memory: Array,
+    ) -> None:  # fmt: skip
+        """Change some neurons by that product, while it is near; as `row_loops.add` does.
+
+        Args:
+            post: see `product`, as all up to ``length``.
+            first: see there.
+            image: see there.
+            rows: see there.
+            parts: see there.
+            length: see there.
+            decay: shape ``(k,)``, or empty.
+            step: shape ``(k,)``.
+            weight: shape ``(k, n_in)``, at least ``TALL`` neurons.
+            norm: see `row_loops.add`.
+            top: see `row_loops.add`.
+            memory: see `row_loops.add`.
+        """
+        k, n_in = weight.shape
+        factors, made = np.empty(post.shape[0] * TALL, numbers), np.empty((TALL, n_in), np.float32)
+        for start in range(0, k, TALL):
+            j = min(start, k - TALL)
+            some(post, first + j, image, rows, parts, length, factors, made.reshape(-1),
+                 weight.reshape(-1), j)  # fmt: skip
+            own = slice(start, j + TALL)  # the others have been changed before
+            less = decay[own] if decay.size > 0 else decay
+            tops = top[own] if top.size > 0 else top
+            kept = memory[own] if memory.size > 0 else memory
+            add(made[start - j :], less, step[own], weight[own], norm[own], tops, kept)
+
+    return product, renew
+
+
+product, renew = _learn(vectors.outers, np.float32)
+coarse_product, coarse_renew = _learn(vectors.coarse_outers, np.int32)
+
+
+@compiled
+def pair(numbers: Array, step: int, pairs: Array) -> None:
+    """Round to bfloat16, and write each number with the one ``step`` further on."""
+    last = numbers.size - step - LANES
+    for i in range(0, last + 1, LANES):
+        vectors.put_pairs(pairs, i, vectors.load(numbers, i), vectors.load(numbers, i + step))
+    if last >= 0:
+        vectors.put_pairs(
+            pairs, last, vectors.load(numbers, last), vectors.load(numbers, last + step)
+        )
+
+
+@compiled
+def pair_rows(matrix: Array, pairs: Array) -> None:
+    """Round to bfloat16, and write each two rows of ``(n, k)`` as pairs, ``(n / 2, k)``."""
+    flat, out, k = matrix.reshape(-1), pairs.reshape(-1), matrix.shape[1]
+    one, two = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
+    some = np.empty(LANES, np.int32)
+    for row in range(pairs.shape[0]):
+        at, to = 2 * row * k, row * k
+        full = k // LANES * LANES
+        for i in range(0, full, LANES):
+            found = vectors.load(flat, at + i), vectors.load(flat, at + k + i)
+            vectors.put_pairs(out, to + i, found[0], found[1])
+        for i in range(k - full):
+            one[i], two[i] = flat[at + full + i], flat[at + k + full + i]
+        vectors.put_pairs(some, 0, vectors.load(one, 0), vectors.load(two, 0))
+        for i in range(k - full):
+            out[to + full + i] = some[i]
+
+
+# -- few weights -----------------------------------------------------------------------------------
+
+
+@compiled
+def respond_few(
+    image: Array,
+    rows: Array,
+    inputs: Array,
+    n_in: int,
+    weight: Array,
+    u: Array,
+    start: int,
+    end: int,
+) -> None:
+    """Write the drive of all neurons in some competitions.
+
+    Args:
+        image: see above.
+        rows: see above; ``TALL - 1`` more than there are competitions.
+        inputs: how far behind the first number of a competition each of its inputs lies;
+            ``TALL - 1`` more are there and not used.
+        n_in: how many inputs there are.
+        weight: inputs times neurons, these padded to a multiple of ``WIDTH``, as one row.
+        u: shape ``(n, n_out)``.
+        start: the first competition.
+        end: the one after the last.
+    """
+    n_out, width, flat = u.shape[1], weight.size // n_in, u.reshape(-1)
+    made = np.empty(TALL * WIDTH, np.float32)
+    for column in range(0, width, WIDTH):
+        for row in range(start, end, TALL):
+            sums = nothing()
+            for i in range(n_in):
+                sums = outers_at(sums, image, rows, row, inputs[i], weight, i * width + column)
+            if row + TALL <= end and column + WIDTH <= n_out:
+                put(sums, flat, row * n_out + column, n_out)
+                continue
+            put(sums, made, 0, WIDTH)
+            for r in range(min(TALL, end - row)):
+                for c in range(min(WIDTH, n_out - column)):
+                    u[row + r, column + c] = made[r * WIDTH + c]
+
+
+@compiled
+def product_few(
+    post: Array, first: int, image: Array, rows: Array, inputs: Array, out: Array
+) -> None:
+    """As `product`, for any number of inputs and neurons.
+
+    Args:
+        post: see there.
+        first: see there.
+        image: see there.
+        rows: see there.
+        inputs: as for `respond_few`.
+        out: shape ``(k, n_in)``; written.
+    """
+    n, (k, n_in) = post.shape[0], out.shape
+    n_out, flat = post.shape[1], post.reshape(-1)
+    padded = np.zeros(ROWS * WIDTH, np.float32)
+    total = np.zeros(((n_in + TALL - 1) // TALL * TALL, WIDTH), np.float32)
+    sums_of = total.reshape(-1)
+    for column in range(0, k, WIDTH):
+        count = min(WIDTH, k - column)
+        for i in range(sums_of.size):
+            sums_of[i] = 0
+        for start in range(0, n, ROWS):  # what they see and do stays in the cache
+            end = min(start + ROWS, n)
+            own, step, at = flat, n_out, start * n_out + first + column
+            if count < WIDTH:
+                for t in range(start, end):
+                    for c in range(count):
+                        padded[(t - start) * WIDTH + c] = post[t, first + column + c]
+                own, step, at = padded, WIDTH, 0
+            for i in range(0, n_in, TALL):
+                sums = nothing()
+                for t in range(start, end):
+                    to = at + (t - start) * step
+                    sums = outers_at(sums, image, inputs, i, rows[t], own, to)
+                put_more(sums, sums_of, i * WIDTH, WIDTH)
+        for c in range(count):
+            row = out[column + c]
+            for i in range(n_in):
+                row[i] = total[i, c]
