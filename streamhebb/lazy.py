@@ -1,9 +1,9 @@
 """Tensors that are made when somebody looks at them.
 
-What a layer hands on is often only half of what the next one works out: a normalised image is padded
-at once, a rectified one is pooled. Written to memory in between, it costs more than both. So a layer
-may hand on a value that is still to be made. To torch, and to whoever does not know better, it is an
-ordinary tensor; a kernel that knows it makes both steps in one.
+What a layer hands on is often only half of what the next one works out: a normalised image is
+padded at once, a rectified one is pooled. Written to memory in between, it costs more than both. So
+a layer may hand on a value that is still to be made. To torch, and to whoever does not know better,
+it is an ordinary tensor; a kernel that knows it makes both steps in one.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ class Lazy(Tensor):
             like: a tensor of its type, on its device, and of its order in memory.
             shape: its own; ``None`` is that of ``like``.
         """
-        order = {"strides": like.stride()} if shape is None else {}
-        size = tuple(like.shape if shape is None else shape)
         made: L = Tensor._make_wrapper_subclass(
-            cls, size, dtype=like.dtype, device=like.device, **order
+            cls,
+            tuple(like.shape if shape is None else shape),
+            strides=like.stride() if shape is None else None,
+            dtype=like.dtype,
+            device=like.device,
         )
         made._made = None
         return made

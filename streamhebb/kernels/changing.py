@@ -227,20 +227,26 @@ def largest_change(
     """
     (outer,) = update.outer
     decay = None if update.decay is None else over_competitions(update.decay)
+    backend, post, pre = active(), outer.post, outer.pre
     if not coarse:
-        quick: Tensor | None = active().largest_change(outer.post, outer.pre, decay, weight, top)
+        quick: Tensor | None = backend.largest_change(post, pre, decay, weight, top)
         if quick is not None:
             return quick
-    bound = active().weighed(outer.post, _tops(outer.pre))
+    bound = backend.weighed(post, _tops(pre))
     if decay is not None:
         bound.addcmul_(decay.abs(), top)
     bound.mul_(COARSE if coarse else ROUNDING)
+    among: Tensor | bool | None = backend.largest_among(
+        post, pre, decay, weight, bound, sum(TRIED), coarse
+    )
+    if not isinstance(among, bool):
+        return among
     order = bound.topk(min(bound.shape[0], sum(TRIED) + 1))
     found, after = weight.new_zeros(()), 0
     for count in TRIED:
         few = order.indices[after : after + count]
         made = fresh((few.shape[0], weight.shape[1]), weight)
-        active().product(outer.post[:, few], outer.pre, made, None, coarse)
+        backend.product(post[:, few], pre, made, None, coarse)
         if decay is not None:
             made.addcmul_(weight[few], decay[few, None], value=-1)
         found = torch.maximum(found, made.abs_().amax())

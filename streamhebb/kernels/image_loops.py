@@ -9,16 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from streamhebb.kernels.loops import Array, compiled
-from streamhebb.kernels.vectors import (
-    LANES,
-    load,
-    most,
-    raised,
-    rectified,
-    spread,
-    store,
-    total,
-)
+from streamhebb.kernels.vector_code import LANES
+from streamhebb.kernels.vectors import load, most, raised, rectified, spread, store, total
 
 ROWS = 128
 """Pixels that are summed in one go; such sums are then added, which rounds less."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamhebb.kernels.choice import active
+from streamhebb.kernels.torch_backend import raised
 from streamhebb.lazy import Lazy, made
 
 
@@ -42,12 +43,12 @@ class Scaled(Lazy):
     """Images less a mean, times a scale, by channel."""
 
     x: Tensor
-    mean: Tensor
-    scale: Tensor
+    middle: Tensor
+    factor: Tensor
 
     def make(self) -> Tensor:
         """Normalise."""
-        return (self.x - self.mean[..., None, None]) * self.scale[..., None, None]
+        return (self.x - self.middle[..., None, None]) * self.factor[..., None, None]
 
 
 class Rectified(Lazy):
@@ -110,7 +111,7 @@ def scaled(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
         return (x - mean[..., None, None]) * scale[..., None, None]
     x = made(x)
     found = Scaled.like(x)
-    found.x, found.mean, found.scale = x, mean, scale
+    found.x, found.middle, found.factor = x, mean, scale
     return found
 
 
@@ -133,7 +134,7 @@ def padded(x: Tensor, padding: int, reflect: bool) -> Tensor:
     """
     if fuses(x):
         if isinstance(x, Scaled):
-            found: Tensor = active().padded(x.x, x.mean, x.scale, padding, reflect)
+            found: Tensor = active().padded(x.x, x.middle, x.factor, padding, reflect)
         else:
             found = active().padded(made(x), None, None, padding, reflect)
         return found
@@ -191,11 +192,4 @@ def powers(x: Tensor, power: float) -> Tensor:
 
 
 def _rectified(x: Tensor, power: float) -> Tensor:
-    return to_power((x - x.mean(1, keepdim=True)).relu_(), power)
-
-
-def to_power(x: Tensor, power: float) -> Tensor:
-    """Raise what may be overwritten to a power; a gradient needs it as it was."""
-    if power == 1:
-        return x
-    return x**power if x.requires_grad else x.pow_(power)
+    return raised((x - x.mean(1, keepdim=True)).relu_(), power)

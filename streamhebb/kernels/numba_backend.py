@@ -25,13 +25,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from streamhebb.kernels import loops, numba_images, row_loops, soft_loops, torch_backend
+from streamhebb.kernels import (
+    loops,
+    numba_images,
+    numba_inputs,
+    row_loops,
+    soft_loops,
+    torch_backend,
+)
 from streamhebb.kernels.memory import fresh
-from streamhebb.kernels.numba_inputs import Few, Inputs, arrays, inputs
+from streamhebb.kernels.numba_inputs import Inputs, arrays, inputs
 from streamhebb.kernels.passes import WORTH
 from streamhebb.kernels.patches import Patches
 from streamhebb.kernels.renewal import Renewal
-from streamhebb.kernels.vectors import WIDTH
+from streamhebb.kernels.vector_code import WIDTH
+from streamhebb.lazy import made
 from streamhebb.sharing import at_work, cut, in_pieces
 from streamhebb.values import LocalUpdate, Outer
 
@@ -48,9 +56,7 @@ def drive(pre: Tensor, weight: Tensor, coarse: bool = False) -> Tensor:
     if seen is None:
         return torch_backend.drive(pre, weight, coarse)
     u = fresh((len(pre), len(weight)), pre)
-    work = len(pre) * weight.numel()
-    few = isinstance(seen, Few)
-    pieces = cut(len(pre), work) if few else _neurons(len(weight), work)
+    pieces = _neurons(len(weight), len(pre) * weight.numel())
     in_pieces(lambda number: seen.respond(weight, u, pieces[number]), len(pieces))
     return u
 
@@ -80,7 +86,7 @@ def _inputs(pre: Tensor, weight: Tensor, coarse: bool) -> Inputs | None:
         return None
     if weight.dtype != torch.float32 and not (coarse and weight.dtype == torch.bfloat16):
         return None
-    seen = inputs(pre, weight.numel(), coarse)
+    seen = inputs(pre, coarse)
     return None if seen is None or len(weight) < seen.least else seen
 
 
@@ -235,7 +241,7 @@ def add(change: Tensor, rows: Renewal) -> None:
     if not _single(rows.weight) or not _serves(rows.weight, change, rows.step):
         torch_backend.add(change, rows)
         return
-    row_loops.add(_array(change), *arrays(rows))
+    numba_inputs.add(change.contiguous(), rows)
     torch.autograd.graph.increment_version(rows.weight)  # torch cannot know that it was changed
 
 
@@ -245,8 +251,8 @@ def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> boo
     if not _single(weight) or not weight.numel() or not _serves(weight, post, rows.step):
         return False
     post = post.contiguous()
-    if not coarse and 0 < len(pre) <= FEW and _serves(weight, pre):
-        values, seen = pre.contiguous().numpy(), None
+    if not coarse and 0 < len(pre) <= FEW and _serves(weight, made(pre)):
+        values, seen = _array(made(pre)), None
     else:
         seen = _inputs(pre, weight, coarse)
         if seen is None:
@@ -271,13 +277,26 @@ def largest_change(
 ) -> Tensor | None:
     """See `torch_backend.largest_change`; of few competitions it is always found."""
     few = 0 < pre.shape[0] <= FEW and weight.numel() > 0
-    if not few or not _single(weight) or not _serves(weight, post, pre, top):
+    if not few or not _single(weight) or not _serves(weight, post, made(pre), top):
         return None
     less = loops.NONE["torch.float32"][0] if decay is None else _array(decay)
     found = weight.new_empty(1)
-    arrays = _array(post), _array(pre), less, _array(weight), _array(top)
+    arrays = _array(post), _array(made(pre)), less, _array(weight), _array(top)
     row_loops.largest_change(*arrays, found.numpy())
     return found[0]
+
+
+def largest_among(
+    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, bound: Tensor,
+    most: int, coarse: bool,
+) -> Tensor | bool | None:  # fmt: skip
+    """See `torch_backend.largest_among`."""
+    seen = _inputs(pre, weight, coarse)
+    if seen is None or not seen.searches or not _serves(weight, post, bound):
+        return False
+    post = post.contiguous()
+    seen.ready(post)
+    return seen.largest(post, decay, weight, bound, most)
 
 
 def look(weight: Tensor, norm: Tensor, top: Tensor | None = None) -> None:

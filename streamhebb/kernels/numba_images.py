@@ -11,7 +11,7 @@ from streamhebb.kernels.images import Pool
 from streamhebb.kernels.loops import Array
 from streamhebb.kernels.memory import fresh
 from streamhebb.kernels.passes import WORTH
-from streamhebb.kernels.vectors import LANES
+from streamhebb.kernels.vector_code import LANES
 from streamhebb.sharing import cut, in_pieces
 
 _NONE = np.empty((0, 0), np.float32)
@@ -57,15 +57,16 @@ def padded(
     """See `streamhebb.kernels.padded`; normalises first if there is a mean."""
     batch, channels, height, width = x.shape
     out = fresh((batch, height + 2 * padding, width + 2 * padding, channels), x)
-    both = [_NONE if each is None else each.contiguous().numpy() for each in (mean, scale)]
+    middle, factor = (
+        _NONE if each is None else each.contiguous().numpy() for each in (mean, scale)
+    )
     flat = _flat(x)
     if flat is None:
-        image_loops.padded(_last(x), *both, padding, reflect, out.numpy())
+        image_loops.padded(_last(x), middle, factor, padding, reflect, out.numpy())
     else:
-        size = batch, height, width, channels
-        ones = [each.reshape(-1) for each in both]
-        to = out.view(-1).numpy()
-        image_loops.flat_padded(flat.numpy(), *size, *ones, padding, reflect, to)
+        size, to = (batch, height, width, channels), out.view(-1).numpy()
+        middle, factor = middle.reshape(-1), factor.reshape(-1)
+        image_loops.flat_padded(flat.numpy(), *size, middle, factor, padding, reflect, to)
     return out
 
 

@@ -1,8 +1,7 @@
 """What competitions see, as the loops of numba take it, and the products that loops make with it.
 
-There are three ways, and [`inputs`][streamhebb.kernels.numba_inputs.inputs] says which one a layer
-takes: [`Direct`][streamhebb.kernels.numba_inputs.Direct], [`Few`][streamhebb.kernels.numba_inputs.Few]
-where weights are few, and [`Tiled`][streamhebb.kernels.numba_inputs.Tiled].
+`inputs` says which way a layer takes: `Direct` or `CoarseDirect`, `Few` where neurons have few
+inputs, or `Tiled`.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamhebb.kernels import row_loops, tile_loops, window_loops
-from streamhebb.kernels.coarse import rounded
+from streamhebb.kernels.coarse import round_into, rounded
 from streamhebb.kernels.loops import NONE, Array
 from streamhebb.kernels.memory import fresh
 from streamhebb.kernels.patches import Patches
 from streamhebb.kernels.renewal import Renewal
-from streamhebb.kernels.vectors import COARSE, LANES, TALL, WIDTH
+from streamhebb.kernels.vector_code import COARSE, LANES, TALL, WIDTH
 
 LEAST = 8
 """Competitions; of fewer, libraries multiply a matrix with vectors better."""
-FEW = 1 << 16
-"""Weights that fit beside all else into the nearer caches."""
+FEW = 512
+"""Inputs of a neuron; of so few, a tile of sums is soon done, and must not be summed up itself."""
 _BEYOND = TALL - 1  # places of rows and inputs that are read and not used
 _NO_PAIRS = np.empty((0, 0), np.int32)
 _NO_FLOATS = NONE["torch.float32"][0]
@@ -37,9 +36,11 @@ class Inputs(Protocol):
 
     Attributes:
         least: neurons at a time.
+        searches: whether there is a quick way to the largest change.
     """
 
     least: int
+    searches: bool
 
     def respond(self, weight: Tensor, u: Tensor, own: slice) -> None:
         """Write the drive of neurons with all weights, into their columns of ``u``."""
@@ -57,50 +58,73 @@ class Inputs(Protocol):
         """Do what is needed once, before products with ``post`` are made in pieces."""
         ...
 
+    def largest(
+        self, post: Tensor, decay: Tensor | None, weight: Tensor, bound: Tensor, most: int
+    ) -> Tensor | None:
+        """Find the largest absolute change among the neurons of the highest bounds.
+
+        Args:
+            post: shape ``(n, n_out)``.
+            decay: shape ``(n_out,)``, or ``None``.
+            weight: shape ``(n_out, n_in)``.
+            bound: which changes do not exceed, ``(n_out,)``; overwritten.
+            most: neurons that are looked at.
+
+        Returns:
+            A scalar; ``None`` if others may change more.
+        """
+        ...
+
 
 def arrays(rows: Renewal) -> tuple[Array, ...]:
-    """All of a renewal, as loops take it."""
-    pairs = _NO_PAIRS if rows.memory is None else rows.memory.view(torch.int32).numpy()
-    numbers = rows[:5]
-    return (*(_NO_FLOATS if each is None else each.numpy() for each in numbers), pairs)
+    """All of a renewal, as loops take it; they round weights whose rows are full vectors."""
+    pairs = _NO_PAIRS
+    if rows.memory is not None and rows.weight.shape[1] % LANES == 0:
+        pairs = rows.memory.view(torch.int32).numpy()
+    return (*(_NO_FLOATS if each is None else each.numpy() for each in rows[:5]), pairs)
 
 
-def inputs(pre: Tensor, weights: int, coarse: bool) -> Inputs | None:
+def add(change: Tensor, rows: Renewal) -> None:
+    """See `torch_backend.add`."""
+    row_loops.add(change.numpy(), *arrays(rows))
+    if rows.memory is not None and rows.weight.shape[1] % LANES:
+        round_into(rows.weight, rows.memory)
+
+
+def inputs(pre: Tensor, coarse: bool) -> Inputs | None:
     """What competitions see, if loops can take it; ``None`` if torch should.
 
     Args:
         pre: float32, on the CPU, shape ``(n, n_in)``, or patches.
-        weights: of the layer.
         coarse: whether products are made of rounded numbers.
     """
-    if (coarse and not COARSE) or pre.ndim != 2 or len(pre) < LEAST:
+    if (coarse and not COARSE) or pre.ndim != 2 or len(pre) < LEAST or not pre.shape[1]:
         return None
     if not isinstance(pre, Patches):
         if not pre.is_contiguous():
             return None
         n, n_in = pre.shape
-        return _direct(pre, _layout((1, n, 1, n_in), (1, 1), 1, 1), coarse, step=n_in, runs=n)
-    few = weights <= FEW and not pre.side
-    key = Inputs, few, coarse
+        return _flat(pre, _layout((1, n, 1, n_in), (1, 1), 1, 1), coarse, step=n_in, runs=n)
+    key = Inputs, coarse
     if key not in pre.kept:
-        pre.kept[key] = _of_patches(pre, few, coarse)
+        pre.kept[key] = _of_patches(pre, coarse)
     found: Inputs | None = pre.kept[key]
     return found
 
 
-def _of_patches(pre: Patches, few: bool, coarse: bool) -> Inputs | None:
+def _of_patches(pre: Patches, coarse: bool) -> Inputs | None:
     image, kernel = pre.image, pre.kernel
     if pre.side:
         return Tiled(pre) if image.shape[3] % (2 * LANES if coarse else LANES) == 0 else None
-    layout = _layout(tuple(image.shape), kernel, pre.stride, pre.dilation)
-    if few:
-        return Few(image, layout, coarse)
-    width = (image.shape[2] - pre.dilation * (kernel[1] - 1) - 1) // pre.stride + 1
-    return _direct(image, layout, coarse, step=pre.stride * image.shape[3], runs=width)
+    layout = _layout(tuple(image.shape), kernel, pre.step, pre.dilation)
+    width = (image.shape[2] - pre.dilation * (kernel[1] - 1) - 1) // pre.step + 1
+    return _flat(image, layout, coarse, step=pre.step * image.shape[3], runs=width)
 
 
-def _direct(image: Tensor, layout: Layout, coarse: bool, step: int, runs: int) -> Inputs | None:
+def _flat(image: Tensor, layout: Layout, coarse: bool, step: int, runs: int) -> Inputs | None:
     """As they lie in an image, if runs are long enough, and of competitions come two by two."""
+    if layout.n_in <= FEW:
+        return Few(image, layout, coarse)
     if layout.length % (2 * LANES if coarse else LANES) or layout.length < WIDTH:
         return None
     if not coarse:
@@ -157,6 +181,7 @@ class Direct:
     """
 
     least = TALL
+    searches = True
 
     def __init__(self, image: Tensor, layout: Layout) -> None:
         self._seen = image.view(-1).numpy(), layout.rows, layout.parts, layout.length
@@ -177,6 +202,15 @@ class Direct:
         """See `Inputs`."""
         window_loops.renew(post.numpy(), own.start, *self._seen, *arrays(rows.of(own)))
 
+    def largest(
+        self, post: Tensor, decay: Tensor | None, weight: Tensor, bound: Tensor, most: int
+    ) -> Tensor | None:
+        """See `Inputs`."""
+        less, found = _NO_FLOATS if decay is None else decay.numpy(), weight.new_empty(1)
+        rest = less, weight.numpy(), bound.numpy(), most, found.numpy()
+        known = window_loops.largest(post.numpy(), *self._seen, *rest)
+        return found[0] if known else None
+
 
 class CoarseDirect:
     """The same, rounded to bfloat16.
@@ -188,6 +222,7 @@ class CoarseDirect:
     """
 
     least = TALL
+    searches = True
 
     def __init__(self, image: Tensor, layout: Layout, step: int) -> None:
         flat = image.view(-1)
@@ -229,9 +264,18 @@ class CoarseDirect:
         some = arrays(rows.of(own))
         window_loops.coarse_renew(self._post(post), own.start, *self._both, *some)
 
+    def largest(
+        self, post: Tensor, decay: Tensor | None, weight: Tensor, bound: Tensor, most: int
+    ) -> Tensor | None:
+        """See `Inputs`."""
+        less, found = _NO_FLOATS if decay is None else decay.numpy(), weight.new_empty(1)
+        rest = less, weight.numpy(), bound.numpy(), most, found.numpy()
+        known = window_loops.coarse_largest(self._post(post), *self._both, *rest)
+        return found[0] if known else None
+
 
 class Few:
-    """Windows of any size in the images, for few weights.
+    """Windows of any size in the images, or vectors, of few inputs.
 
     Rounded numbers are multiplied as float32 here: that is exact, and fast enough.
 
@@ -242,6 +286,7 @@ class Few:
     """
 
     least = 1
+    searches = False
 
     def __init__(self, image: Tensor, layout: Layout, coarse: bool) -> None:
         self._coarse, self._layout = coarse, layout
@@ -251,12 +296,13 @@ class Few:
         return values.bfloat16().float() if self._coarse else values
 
     def respond(self, weight: Tensor, u: Tensor, own: slice) -> None:
-        """See `Inputs`; ``own`` are competitions here, of all neurons."""
-        n_out, n_in = weight.shape
-        turned = u.new_zeros(n_in, -(-n_out // WIDTH) * WIDTH)
-        turned[:, :n_out] = self._rounded(weight).mT
+        """See `Inputs`."""
+        some = self._rounded(weight[own]).mT
+        n_in, k = some.shape
+        turned = u.new_zeros(n_in, -(-k // WIDTH) * WIDTH)
+        turned[:, :k] = some
         at = self._image, self._layout.rows, self._layout.inputs, n_in
-        window_loops.respond_few(*at, turned.view(-1).numpy(), u.numpy(), own.start, own.stop)
+        window_loops.respond_few(*at, turned.view(-1).numpy(), u.numpy(), own.start, k)
 
     def ready(self, post: Tensor) -> None:
         """See `Inputs`."""
@@ -267,11 +313,17 @@ class Few:
         window_loops.product_few(self._rounded(post).numpy(), own.start, *at, out.numpy())
 
     def renew(self, post: Tensor, rows: Renewal, own: slice) -> None:
-        """See `Inputs`; few weights change as a whole matrix."""
+        """See `Inputs`; few weights change in two steps."""
         some = rows.of(own)
         made = torch.empty_like(some.weight)
         self.product(post, made, own)
-        row_loops.add(made.numpy(), *arrays(some))
+        add(made, some)
+
+    def largest(
+        self, post: Tensor, decay: Tensor | None, weight: Tensor, bound: Tensor, most: int
+    ) -> Tensor | None:
+        """See `Inputs`; not here."""
+        return None
 
 
 class Tiled:
@@ -282,6 +334,7 @@ class Tiled:
     """
 
     least = 1
+    searches = False
 
     def __init__(self, patches: Patches) -> None:
         m, coarse = patches.side, patches.coarse
@@ -328,3 +381,9 @@ class Tiled:
         """See `Inputs`."""
         at = post.numpy(), self.height, self.length, own.start
         self._loops.renew(*self._seen, *at, *arrays(rows.of(own)), *self._work())
+
+    def largest(
+        self, post: Tensor, decay: Tensor | None, weight: Tensor, bound: Tensor, most: int
+    ) -> Tensor | None:
+        """See `Inputs`; not here."""
+        return None

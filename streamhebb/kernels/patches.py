@@ -20,20 +20,18 @@ METHODS = {"direct": 0, "winograd2": 2, "winograd4": 4}
 
 
 class Patches(Lazy):
-    """The matrix of [`windows`][streamhebb.kernels.windows.windows] of images, ``(n, kh * kw * C)``.
+    """The matrix of [`windows`][streamhebb.kernels.windows.windows] of images.
 
-    To torch, and to a rule, it is that matrix. A kernel that knows it works on the images, or on
-    tiles of them, and the matrix is never made.
+    It has a row for each window, ``(n, kh * kw * C)``. To torch, and to a rule, it is that matrix.
+    A kernel that knows it works on the images, or on tiles of them, and the matrix is never made.
 
-    Args:
+    Attributes:
         image: padded images, channels last, contiguous, shape ``(B, H, W, C)``.
         side: of a tile of outputs, see [`Tiles`][streamhebb.kernels.winograd.Tiles]; 0 for none.
         coarse: whether products on tiles are made of rounded numbers.
         kernel: height and width of a window.
-        stride: step between windows.
+        step: between windows.
         dilation: step between pixels of a window.
-
-    Attributes:
         kept: what kernels have made of it, for the next one.
 
     Example:
@@ -47,7 +45,7 @@ class Patches(Lazy):
     side: int
     coarse: bool
     kernel: tuple[int, int]
-    stride: int
+    step: int
     dilation: int
     kept: dict[Hashable, Any]
 
@@ -58,18 +56,18 @@ class Patches(Lazy):
         side: int = 0,
         coarse: bool = False,
         kernel: tuple[int, int] = (3, 3),
-        stride: int = 1,
+        step: int = 1,
         dilation: int = 1,
     ) -> Patches:
         """Make a tensor of the right shape and type, without memory."""
         sides = (
-            (length - dilation * (reach - 1) - 1) // stride + 1
+            (length - dilation * (reach - 1) - 1) // step + 1
             for length, reach in zip(image.shape[1:3], kernel, strict=True)
         )
         shape = image.shape[0] * prod(sides), prod(kernel) * image.shape[3]
         made = cls.like(image, shape)
         made.image, made.side, made.coarse = image, side, coarse
-        made.kernel, made.stride, made.dilation = kernel, stride, dilation
+        made.kernel, made.step, made.dilation = kernel, step, dilation
         made.kept = {}
         return made
 
@@ -87,9 +85,9 @@ class Patches(Lazy):
     def tops(self) -> Tensor:
         """Largest absolute number of every row, shape ``(n,)``."""
         pixels = torch.maximum(self.image.amax(3), self.image.amin(3).neg_())
-        found = F.max_pool2d(pixels, self.kernel, self.stride, dilation=self.dilation)
+        found = F.max_pool2d(pixels, self.kernel, self.step, dilation=self.dilation)
         return found.flatten()
 
     def make(self) -> Tensor:
         """The matrix."""
-        return windows(self.image, self.kernel, self.stride, self.dilation).reshape(self.shape)
+        return windows(self.image, self.kernel, self.step, self.dilation).reshape(self.shape)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from streamhebb.kernels.loops import Array, compiled
+from streamhebb.kernels.vector_code import LANES
 from streamhebb.kernels.vectors import (
-    LANES,
     fma,
     load,
     magnitude,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from streamhebb.kernels.loops import Array, compiled
+from streamhebb.kernels.vector_code import LANES
 from streamhebb.kernels.vectors import (
-    LANES,
     alike,
     exp2,
     fma,

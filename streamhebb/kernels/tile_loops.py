@@ -5,10 +5,10 @@ in it one position of the tiles after the other. What is learned reaches the wei
 near. Places that are far apart are fetched before they are needed. Positions lie a vector further
 apart than they need: at a multiple of 4096 bytes they would take each other's place in the cache.
 
-Arrays are one-dimensional. With $p = (m + 2)^2$ positions, $T$ tiles and $C$ channels, a multiple of
-``LANES``, $V$ is given twice: as ``values``, shape ``(p, T, C)``, to respond, and as ``seen``, to
+Arrays are one-dimensional. With $p = (m + 2)^2$ positions, $T$ tiles and $C$ channels, a multiple
+of ``LANES``, $V$ is given twice: as ``values``, shape ``(p, T, C)``, to respond, and as ``seen`` to
 learn, which is the same array; except where it is rounded to bfloat16: then ``values`` has pairs of
-channels, and ``seen`` pairs of tiles. Behind both lie `spare` numbers that are read and not used.
+channels, and ``seen`` pairs of tiles. Behind both lie numbers that are read and not used.
 """
 
 from __future__ import annotations
@@ -17,22 +17,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from streamhebb.kernels import vectors
 from streamhebb.kernels.loops import Array, compiled
 from streamhebb.kernels.row_loops import add
+from streamhebb.kernels.tile_layouts import COARSE, FULL, Layout
 from streamhebb.kernels.tile_maps import MAPS, Maps1d
-from streamhebb.kernels.vectors import (
-    LANES,
-    TALL,
-    WIDTH,
-    fetch,
-    load,
-    nothing,
-    put,
-    put_more,
-    spread,
-    store,
-)
+from streamhebb.kernels.vector_code import LANES, TALL, WIDTH
+from streamhebb.kernels.vector_tiles import nothing, put, put_more
+from streamhebb.kernels.vectors import fetch, load, spread, store
 
 BLOCK = WIDTH
 """Neurons at a time; a multiple of ``WIDTH``, ``LANES`` and ``TALL``."""
@@ -97,87 +88,10 @@ def _fetch(array: Array, at: int, step: int, count: int) -> None:
         fetch(array, at + row * step)
 
 
-# -- how numbers are laid out for products, in float32 and in bfloat16 -------------------------------
-
-
-class _Layout(NamedTuple):
-    """How what was mapped is written, and multiplied.
-
-    Args:
-        pair: how many numbers are multiplied at once.
-        outers: the product.
-        inputs: writes $V$ of ``pair`` tiles.
-        weights: writes what was made of ``LANES`` weights of ``LANES`` neurons.
-        post: writes what was made of what neurons did, of ``pair`` tiles.
-    """
-
-    pair: int
-    outers: Any
-    inputs: Any
-    weights: Any
-    post: Any
-
-
-@compiled
-def _inputs(
-    square: Array, positions: int, values: Array, seen: Array, tiles: int, tile: int,
-    channels: int, chan: int,
-) -> None:  # fmt: skip
-    for p in range(positions):
-        store(values, (p * tiles + tile) * channels + chan, load(square, p * LANES))
-
-
-@compiled
-def _weights(square: Array, at: int, turned: Array, mapped: Array, to: int, width: int) -> None:
-    vectors.turn(square, at, LANES, mapped, to, width)
-
-
-@compiled
-def _post(square: Array, positions: int, mapped: Array, at: int, near: int) -> None:
-    for p in range(positions):
-        store(mapped, at + p * near, load(square, p * LANES))
-
-
-@compiled
-def _coarse_inputs(
-    square: Array, positions: int, values: Array, seen: Array, tiles: int, tile: int,
-    channels: int, chan: int,
-) -> None:  # fmt: skip
-    pairs = (tiles + 1) // 2
-    for p in range(positions):
-        one, two = load(square, p * LANES), load(square, (positions + p) * LANES)
-        at = ((p * tiles + tile) * channels + chan) // 2
-        vectors.put_coarse(values, at, one)
-        if tile + 1 < tiles:
-            vectors.put_coarse(values, at + channels // 2, two)
-        vectors.put_pairs(seen, (p * pairs + tile // 2) * channels + chan, one, two)
-
-
-@compiled
-def _coarse_weights(
-    square: Array, at: int, turned: Array, mapped: Array, to: int, width: int
-) -> None:
-    vectors.turn(square, at, LANES, turned, 0, LANES)
-    for c in range(0, LANES, 2):
-        one, two = load(turned, c * LANES), load(turned, (c + 1) * LANES)
-        vectors.put_pairs(mapped, to + c // 2 * width, one, two)
-
-
-@compiled
-def _coarse_post(square: Array, positions: int, mapped: Array, at: int, near: int) -> None:
-    for p in range(positions):
-        one, two = load(square, p * LANES), load(square, (positions + p) * LANES)
-        vectors.put_pairs(mapped, at + p * near, one, two)
-
-
-_FULL = _Layout(1, vectors.outers, _inputs, _weights, _post)
-_COARSE = _Layout(2, vectors.coarse_outers, _coarse_inputs, _coarse_weights, _coarse_post)
-
-
 # -- the loops -------------------------------------------------------------------------------------
 
 
-def _loops(m: int, maps: Maps1d, layout: _Layout) -> TileLoops:
+def _loops(m: int, maps: Maps1d, layout: Layout) -> TileLoops:
     edge = m + 2
     positions = edge * edge
     map_weights, map_weights_back, map_inputs, map_outputs, map_outputs_back = maps
@@ -469,6 +383,6 @@ def _loops(m: int, maps: Maps1d, layout: _Layout) -> TileLoops:
     return TileLoops(inputs, respond, product, renew)
 
 
-LOOPS = {(side, False): _loops(side, maps, _FULL) for side, maps in MAPS.items()}
+LOOPS = {(side, False): _loops(side, maps, FULL) for side, maps in MAPS.items()}
 """The loops of each side of tiles, and whether numbers are rounded to bfloat16."""
-LOOPS[2, True] = _loops(2, MAPS[2], _COARSE)
+LOOPS[2, True] = _loops(2, MAPS[2], COARSE)

@@ -111,10 +111,14 @@ def fuses(x: Tensor) -> bool:
 
 def powers(x: Tensor, power: float) -> Tensor:
     """See `streamhebb.kernels.powers`."""
-    found = x.relu()
+    return raised(x.relu(), power)
+
+
+def raised(x: Tensor, power: float) -> Tensor:
+    """Raise what may be overwritten to a power; a gradient needs it as it was."""
     if power == 1:
-        return found
-    return found**power if found.requires_grad else found.pow_(power)
+        return x
+    return x**power if x.requires_grad else x.pow_(power)
 
 
 def accumulate(
@@ -138,7 +142,7 @@ def accumulate(
         pieces: of the neurons, for those products.
     """
     outers = [outer._replace(factor=outer.at(weight)) for outer in update.outer]
-    decay = None if update.decay is None else update.decay.sum(-2).reshape(-1, 1)
+    decay = None if update.decay is None else _summed(update.decay)[:, None]
     whole = index is not None or any(outer.pre.ndim != 2 for outer in outers)
     work = out.numel() * sum(len(outer.pre) for outer in outers)
     rows = [ALL] if whole else pieces or cut(len(weight), work)
@@ -166,6 +170,11 @@ def accumulate(
 
     in_pieces(piece, len(rows))
     return out
+
+
+def _summed(decay: Tensor) -> Tensor:
+    """Over competitions, unless that has been done, for all neurons."""
+    return (decay if decay.shape[-2] == 1 else decay.sum(-2)).reshape(-1)
 
 
 def add(change: Tensor, rows: Renewal) -> None:
@@ -219,6 +228,27 @@ def largest_change(
         top: largest absolute weight of each row or a bound of it, shape ``(k,)``.
     """
     return None
+
+
+def largest_among(
+    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, bound: Tensor,
+    most: int, coarse: bool,
+) -> Tensor | bool | None:  # fmt: skip
+    """The largest absolute change, if it is among those of the highest bounds.
+
+    Args:
+        post: shape ``(n, n_out)``.
+        pre: shape ``(n, n_in)``.
+        decay: shape ``(n_out,)``, or ``None``.
+        weight: shape ``(n_out, n_in)``.
+        bound: which changes do not exceed, ``(n_out,)``; overwritten, or ``False`` is returned.
+        most: neurons that are looked at.
+        coarse: whether the factors of the product are rounded first.
+
+    Returns:
+        A scalar; ``None`` if others may change more; ``False`` if there is no quick way.
+    """
+    return False
 
 
 def product(

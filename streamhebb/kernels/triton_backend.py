@@ -45,6 +45,7 @@ product, add, look = torch_backend.product, torch_backend.add, torch_backend.loo
 summed_products, weighed = torch_backend.summed_products, torch_backend.weighed
 fuses, powers = torch_backend.fuses, torch_backend.powers
 renew, largest_change = torch_backend.renew, torch_backend.largest_change  # matrices of the CPU
+largest_among = torch_backend.largest_among
 
 
 def drive(

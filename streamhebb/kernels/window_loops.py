@@ -8,10 +8,10 @@ that lie side by side, one for each row of the window. So a matrix of inputs is 
 * ``parts``, how far behind that each of its runs begins;
 * ``length``, numbers in a run.
 
-Weights are the same runs, one after the other. Where they are many, a tile is some neurons times
-some competitions to respond, and some neurons times some of their inputs to learn: weights are read
-as they lie. Where they are few (`respond_few`, `product_few`) runs may be of any length, and vectors
-run along neurons.
+Weights are the same runs, one after the other. Where a neuron has many, a tile is some neurons
+times some competitions to respond, and some neurons times some of their inputs to learn: weights
+are read as they lie. Where it has few (`respond_few`, `product_few`) runs may be of any length, and
+vectors run along neurons.
 
 All arrays but the matrices ``u`` and ``post`` of all neurons are those of the neurons from
 ``first`` on.
@@ -23,23 +23,29 @@ from typing import Any
 
 import numpy as np
 
-from streamhebb.kernels import vectors
+from streamhebb.kernels import vector_tiles, vectors
 from streamhebb.kernels.loops import Array, compiled
-from streamhebb.kernels.row_loops import add
-from streamhebb.kernels.vectors import (
-    LANES,
-    TALL,
-    WIDE,
-    WIDTH,
-    nothing,
-    outers_at,
-    put,
-    put_more,
-    put_totals,
-)
+from streamhebb.kernels.row_loops import add, look
+from streamhebb.kernels.vector_code import LANES, TALL, WIDE, WIDTH
+from streamhebb.kernels.vector_tiles import nothing, outers_at, put, put_more, put_totals
 
 ROWS = 256
-"""Competitions that are summed in one go where weights are few; such sums are then added."""
+"""Competitions that are summed in one go where inputs are few; such sums are then added."""
+
+
+SPAN = 1 << 17
+"""Numbers of an image that are worked on at a time: they stay in the second cache."""
+SOME = 8 * TALL
+"""Neurons that learn at a time from an image that is longer than that."""
+
+
+@compiled
+def _block(rows: Array, start: int, n: int) -> int:
+    """The competition after the last one that begins within ``SPAN`` of another one."""
+    end = start + 1
+    while end < n and abs(rows[end] - rows[start]) < SPAN:
+        end += 1
+    return end
 
 
 def _respond(dots: Any) -> Any:
@@ -61,56 +67,97 @@ def _respond(dots: Any) -> Any:
         n, n_in = u.shape[0], parts.size * length
         k = weight.size // n_in
         made = np.empty(TALL * WIDE, np.float32)
-        for start in range(0, k, TALL):  # their weights stay in the cache
-            j = min(start, k - TALL)
-            for row in range(0, n, WIDE):
-                sums = nothing()
-                for part in range(parts.size):
-                    at, to = j * n_in + part * length, parts[part]
-                    for i in range(0, length, LANES):
-                        sums = dots(sums, weight, at + i, n_in, image, rows, row, to + i)
-                put_totals(sums, made, 0)
-                for c in range(min(WIDE, n - row)):
-                    out = u[row + c]
-                    for r in range(TALL):
-                        out[first + j + r] = made[c * TALL + r]
+        begin = 0
+        while begin < n:
+            end = _block(rows, begin, n)
+            for start in range(0, k, TALL):  # their weights stay in the cache
+                j = min(start, k - TALL)
+                for row in range(begin, end, WIDE):
+                    sums = nothing()
+                    for part in range(parts.size):
+                        at, to = j * n_in + part * length, parts[part]
+                        for i in range(0, length, LANES):
+                            sums = dots(sums, weight, at + i, n_in, image, rows, row, to + i)
+                    put_totals(sums, made, 0)
+                    for c in range(min(WIDE, n - row)):
+                        out = u[row + c]
+                        for r in range(TALL):
+                            out[first + j + r] = made[c * TALL + r]
+            begin = end
 
     return respond
 
 
-respond, coarse_respond = _respond(vectors.dots), _respond(vectors.coarse_dots)
-
-
-def _some(outers: Any) -> Any:
-    @compiled
-    def some(
-        post: Array, j: int, image: Array, rows: Array, parts: Array, length: int,
-        factors: Array, made: Array, soon: Array, near: int,
-    ) -> None:  # fmt: skip
-        """Write the sum of post times pre of the ``TALL`` neurons from ``j`` on to ``made``.
-
-        Meanwhile as many rows of ``soon``, from ``near`` on, are fetched: they are next.
-        """
-        n, n_in = post.shape[0], parts.size * length
-        for t in range(n):
-            for r in range(TALL):
-                factors[t * TALL + r] = post[t, j + r]
-        for part in range(parts.size):
-            for start in range(0, length, WIDTH):
-                i = min(start, length - WIDTH)
-                sums, at = nothing(), parts[part] + i
-                for r in range(TALL):
-                    for c in range(0, WIDTH, LANES):
-                        vectors.fetch(soon, (near + r) * n_in + part * length + i + c)
-                for t in range(n):
-                    sums = outers(sums, factors, t * TALL, 1, image, rows[t] + at)
-                put(sums, made, part * length + i, n_in)
-
-    return some
+respond, coarse_respond = _respond(vector_tiles.dots), _respond(vector_tiles.coarse_dots)
 
 
 def _learn(outers: Any, numbers: Any) -> Any:
-    some = _some(outers)
+    @compiled
+    def multiply(
+        factors: Array, image: Array, rows: Array, begin: int, end: int, parts: Array, length: int,
+        made: Array, soon: Array, near: int,
+    ) -> None:  # fmt: skip
+        """Sum post times pre of ``TALL`` neurons over some competitions.
+
+        Meanwhile as many rows of ``soon``, from ``near`` on, are fetched: they are next.
+
+        Args:
+            factors: what these neurons did, ``(end - begin, TALL)``, as one row.
+            image: see above, as ``rows``, ``parts`` and ``length``.
+            rows: see above.
+            begin: the first competition; if it is 0, the sum is written, else added.
+            end: the one after the last.
+            parts: see above.
+            length: see above.
+            made: shape ``(TALL, n_in)``, as one row.
+            soon: rows of ``n_in`` numbers, as one row.
+            near: the first row that is needed soon.
+        """
+        n_in, rest = parts.size * length, np.empty(TALL * WIDTH, np.float32)
+        for part in range(parts.size):
+            for start in range(0, length, WIDTH):
+                i = min(start, length - WIDTH)
+                sums, at, to = nothing(), parts[part] + i, part * length + i
+                for r in range(TALL):
+                    for c in range(0, WIDTH, LANES):
+                        vectors.fetch(soon, (near + r) * n_in + to + c)
+                for t in range(begin, end):
+                    sums = outers(sums, factors, (t - begin) * TALL, 1, image, rows[t] + at)
+                if begin == 0:
+                    put(sums, made, to, n_in)
+                elif i == start:
+                    put_more(sums, made, to, n_in)
+                else:  # some columns have been added before
+                    put(sums, rest, 0, WIDTH)
+                    for r in range(TALL):
+                        for c in range(start - i, WIDTH):
+                            made[r * n_in + to + c] += rest[r * WIDTH + c]
+
+    @compiled
+    def sum_up(
+        post: Array, first: int, image: Array, rows: Array, parts: Array, length: int,
+        made: Array, soon: Array, near: int,
+    ) -> None:  # fmt: skip
+        """Write the sum of post times pre of some neurons, ``(g, n_in)``, from ``first`` on."""
+        n, group = post.shape[0], made.shape[0]
+        n_in = parts.size * length
+        flat, begin = made.reshape(-1), 0
+        while begin < n:
+            end = _block(rows, begin, n)
+            factors = np.empty((end - begin, TALL), numbers)
+            for k in range(0, group, TALL):
+                for t in range(begin, end):
+                    for r in range(TALL):
+                        factors[t - begin, r] = post[t, first + k + r]
+                own = flat[k * n_in : (k + TALL) * n_in]
+                multiply(factors.reshape(-1), image, rows, begin, end, parts, length, own, soon,
+                         near + k)  # fmt: skip
+            begin = end
+
+    @compiled
+    def together(rows: Array, n: int, k: int) -> int:
+        """How many neurons learn at a time."""
+        return SOME if k >= SOME and _block(rows, 0, n) < n else TALL
 
     @compiled
     def product(
@@ -127,16 +174,11 @@ def _learn(outers: Any, numbers: Any) -> Any:
             length: at least ``WIDTH``.
             out: shape ``(k, n_in)``, at least ``TALL`` neurons; written.
         """
-        k, n_in = out.shape
-        factors, made = np.empty(post.shape[0] * TALL, numbers), np.empty((TALL, n_in), np.float32)
-        for start in range(0, k, TALL):
-            j = min(start, k - TALL)
-            some(post, first + j, image, rows, parts, length, factors, made.reshape(-1),
-                 out.reshape(-1), j)  # fmt: skip
-            for r in range(TALL):
-                row, found = out[j + r], made[r]
-                for i in range(n_in):
-                    row[i] = found[i]
+        k, soon = out.shape[0], out.reshape(-1)
+        group = together(rows, post.shape[0], k)
+        for start in range(0, k, group):
+            j = min(start, k - group)
+            sum_up(post, first + j, image, rows, parts, length, out[j : j + group], soon, j)
 
     @compiled
     def renew(
@@ -159,23 +201,72 @@ def _learn(outers: Any, numbers: Any) -> Any:
             top: see `row_loops.add`.
             memory: see `row_loops.add`.
         """
-        k, n_in = weight.shape
-        factors, made = np.empty(post.shape[0] * TALL, numbers), np.empty((TALL, n_in), np.float32)
-        for start in range(0, k, TALL):
-            j = min(start, k - TALL)
-            some(post, first + j, image, rows, parts, length, factors, made.reshape(-1),
-                 weight.reshape(-1), j)  # fmt: skip
-            own = slice(start, j + TALL)  # the others have been changed before
+        (k, n_in), soon = weight.shape, weight.reshape(-1)
+        group = together(rows, post.shape[0], k)
+        made = np.empty((group, n_in), np.float32)
+        for start in range(0, k, group):
+            j = min(start, k - group)
+            sum_up(post, first + j, image, rows, parts, length, made, soon, j)
+            own = slice(start, j + group)  # the others have been changed before
             less = decay[own] if decay.size > 0 else decay
             tops = top[own] if top.size > 0 else top
             kept = memory[own] if memory.size > 0 else memory
             add(made[start - j :], less, step[own], weight[own], norm[own], tops, kept)
 
-    return product, renew
+    @compiled
+    def largest(
+        post: Array, image: Array, rows: Array, parts: Array, length: int,
+        decay: Array, weight: Array, bound: Array, most: int, found: Array,
+    ) -> bool:  # fmt: skip
+        """Write the largest absolute change, if it is among the neurons of the highest bounds.
+
+        Args:
+            post: see `product`, as all up to ``length``.
+            image: see there.
+            rows: see there.
+            parts: see there.
+            length: see there.
+            decay: shape ``(k,)``, or empty.
+            weight: shape ``(k, n_in)``, at least ``TALL`` neurons.
+            bound: which their changes do not exceed, ``(k,)``; overwritten.
+            most: neurons that are looked at.
+            found: shape ``(1,)``; written.
+
+        Returns:
+            Whether no other neuron can change more; NaN is larger than all.
+        """
+        (k, n_in), n = weight.shape, post.shape[0]
+        some, chosen = np.empty((n, TALL), post.dtype), np.empty(TALL, np.int64)
+        made, top = np.empty((TALL, n_in), np.float32), np.empty(TALL, np.float32)
+        norm, whole = np.empty(TALL, np.float32), weight.reshape(-1)
+        found[0] = 0
+        for start in range(0, min(most, k), TALL):
+            for r in range(TALL):
+                chosen[r] = bound.argmax()
+                if start + r < k:  # else the last one is looked at again
+                    bound[chosen[r]] = -1
+                for t in range(n):
+                    some[t, r] = post[t, chosen[r]]
+            sum_up(some, 0, image, rows, parts, length, made, whole, chosen[0])
+            for r in range(TALL):
+                row, w = made[r], weight[chosen[r]]
+                if decay.size > 0:
+                    less = decay[chosen[r]]
+                    for i in range(n_in):
+                        row[i] -= less * w[i]
+            look(made, norm, top)
+            for r in range(TALL):
+                if not top[r] <= found[0]:
+                    found[0] = top[r]
+            if not bound.max() > found[0]:
+                return True
+        return False
+
+    return product, renew, largest
 
 
-product, renew = _learn(vectors.outers, np.float32)
-coarse_product, coarse_renew = _learn(vectors.coarse_outers, np.int32)
+product, renew, largest = _learn(vector_tiles.outers, np.float32)
+coarse_product, coarse_renew, coarse_largest = _learn(vector_tiles.coarse_outers, np.int32)
 
 
 @compiled
@@ -209,21 +300,14 @@ def pair_rows(matrix: Array, pairs: Array) -> None:
             out[to + full + i] = some[i]
 
 
-# -- few weights -----------------------------------------------------------------------------------
+# -- few inputs ------------------------------------------------------------------------------------
 
 
 @compiled
 def respond_few(
-    image: Array,
-    rows: Array,
-    inputs: Array,
-    n_in: int,
-    weight: Array,
-    u: Array,
-    start: int,
-    end: int,
+    image: Array, rows: Array, inputs: Array, n_in: int, weight: Array, u: Array, first: int, k: int
 ) -> None:
-    """Write the drive of all neurons in some competitions.
+    """Write the drive of some neurons.
 
     Args:
         image: see above.
@@ -232,24 +316,24 @@ def respond_few(
             ``TALL - 1`` more are there and not used.
         n_in: how many inputs there are.
         weight: inputs times neurons, these padded to a multiple of ``WIDTH``, as one row.
-        u: shape ``(n, n_out)``.
-        start: the first competition.
-        end: the one after the last.
+        u: shape ``(n, n_out)``; the columns from ``first`` on are written.
+        first: column of the first neuron.
+        k: neurons.
     """
-    n_out, width, flat = u.shape[1], weight.size // n_in, u.reshape(-1)
+    (n, n_out), width, flat = u.shape, weight.size // n_in, u.reshape(-1)
     made = np.empty(TALL * WIDTH, np.float32)
-    for column in range(0, width, WIDTH):
-        for row in range(start, end, TALL):
+    for row in range(0, n, TALL):
+        for column in range(0, width, WIDTH):
             sums = nothing()
             for i in range(n_in):
                 sums = outers_at(sums, image, rows, row, inputs[i], weight, i * width + column)
-            if row + TALL <= end and column + WIDTH <= n_out:
-                put(sums, flat, row * n_out + column, n_out)
+            if row + TALL <= n and column + WIDTH <= k:
+                put(sums, flat, row * n_out + first + column, n_out)
                 continue
             put(sums, made, 0, WIDTH)
-            for r in range(min(TALL, end - row)):
-                for c in range(min(WIDTH, n_out - column)):
-                    u[row + r, column + c] = made[r * WIDTH + c]
+            for r in range(min(TALL, n - row)):
+                for c in range(min(WIDTH, k - column)):
+                    u[row + r, first + column + c] = made[r * WIDTH + c]
 
 
 @compiled

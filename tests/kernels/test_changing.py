@@ -14,6 +14,7 @@ from streamhebb import kernels
 from streamhebb.errors import ConfigError
 from streamhebb.kernels import changing, numba_backend, torch_backend
 from streamhebb.kernels.patches import Patches
+from streamhebb.kernels.renewal import Renewal
 from streamhebb.kernels.windows import windows
 from streamhebb.values import LocalUpdate, Outer
 
@@ -95,16 +96,16 @@ def test_a_large_layer_learns_as_the_paper_says(backend, dtype, bound, batch):
 @pytest.mark.parametrize("backend", [torch_backend, numba_backend])
 def test_one_pass_is_for_what_it_can_do(backend):
     """What it refuses it leaves as it was."""
-    weight, step, norm = torch.ones(3, 4), torch.ones(3, 1), torch.empty(3)
+    weight, step, norm = torch.ones(3, 4), torch.ones(3), torch.empty(3)
     for post, pre, to in [
         (torch.ones(0, 3), torch.ones(0, 4), weight),  # no competition
-        (torch.ones(9, 3), torch.ones(9, 4), weight),  # many
+        (torch.ones(7, 3), torch.ones(7, 4), weight),  # many, and yet few
         (torch.ones(1, 3), torch.ones(1, 4), torch.ones(4, 3).mT),  # not in the order of rows
         (torch.ones(1, 3).double(), torch.ones(1, 4).double(), weight.double()),
         (torch.ones(1, 0), torch.ones(1, 4), torch.ones(0, 4)),
     ]:
         before = to.clone()
-        assert not backend.renew(post, pre, None, step, to, norm)
+        assert not backend.renew(post, pre, Renewal(None, step, to, norm))
         assert backend.largest_change(post, pre, None, to, norm) is None
         assert torch.equal(to, before)
 
@@ -187,12 +188,14 @@ def test_lengths_that_overflow_do_not_hide_the_largest_change(backend):
 @given(sizes, st.booleans(), st.integers(0, 99))
 def test_backends_add_and_look_alike(size, decay, seed):
     made, weight = draw(*size[1:], seed=seed).float(), draw(*size[1:], seed=seed + 1).float()
-    less = draw(size[1], 1, seed=seed + 2).float() if decay else None
-    step, found = draw(size[1], 1, seed=seed + 3).float(), []
+    less = draw(size[1], seed=seed + 2).float() if decay else None
+    step, found = draw(size[1], seed=seed + 3).float(), []
     for backend in (torch_backend, numba_backend):
         after, norm, top = weight.clone(), torch.empty(size[1]), torch.empty(size[1])
-        backend.add(made.clone(), less, step, after, norm, top)
+        memory = after.bfloat16()
+        backend.add(made.clone(), Renewal(less, step, after, norm, top, memory))
         assert after._version
+        assert torch.equal(memory, after.bfloat16())
         again = torch.empty(size[1]), torch.empty(size[1])
         backend.look(after, *again)
         assert torch.equal(norm, again[0])

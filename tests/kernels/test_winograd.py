@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamhebb import kernels
-from streamhebb.kernels import numba_backend
 from streamhebb.kernels.patches import METHODS, Patches
 from streamhebb.kernels.windows import windows
-from streamhebb.kernels.winograd import Products, Tiles, products
+from streamhebb.kernels.winograd import Tiles, products
 from streamhebb.values import LocalUpdate, Outer
 
 sides = st.sampled_from([2, 4])
@@ -83,61 +82,6 @@ def test_neurons_a_few_at_a_time_are_all_neurons():
     torch.testing.assert_close(out, rows_of(image) @ weight.mT, rtol=1e-4, atol=1e-3)
 
 
-CPU = torch.device("cpu")
-
-
-@settings(deadline=None)  # numba compiles
-@given(shapes, st.integers(1, 70), st.integers(0, 99))
-def test_loops_map_as_products_do(shape, k, seed):
-    """All five maps, to rounding; images whose last tiles lie partly outside, too."""
-    batch, height, width, channels = shape
-    plain, loops = products(4, torch.float32, CPU), numba_backend.maps(4, torch.float32, CPU)
-    assert type(loops) is not type(plain)
-    grid = -(-height // 4), -(-width // 4)
-    tiles = batch * grid[0] * grid[1]
-
-    def agree(one, two):
-        torch.testing.assert_close(one, two, rtol=0, atol=2e-6 * float(two.abs().max() + 1))
-
-    image = draw(batch, 4 * grid[0] + 2, 4 * grid[1] + 2, channels, seed=seed).float()
-    agree(loops.inputs(image, grid), plain.inputs(image, grid))
-    ways = (
-        ("weights", draw(k, 9 * channels, seed=seed), (36, k, channels)),
-        ("weights_back", draw(36, k, channels, seed=seed), (k, 9 * channels)),
-    )
-    for name, given_, wanted in ways:
-        outs = [torch.full(wanted, float("nan")) for _ in range(2)]
-        for maps, out in zip((plain, loops), outs, strict=True):
-            getattr(maps, name)(given_.float(), out)
-        agree(*outs)
-    found = [torch.full((batch, height, width, k + 3), 7.0) for _ in range(2)]
-    product = draw(36, tiles, k, seed=seed).float()
-    for maps, out in zip((plain, loops), found, strict=True):
-        maps.outputs(product, grid, out[..., 2 : k + 2])
-    agree(*found)
-    backs = [torch.full((36, tiles, k), float("nan")) for _ in range(2)]
-    for maps, out in zip((plain, loops), backs, strict=True):
-        maps.outputs_back(found[0][..., 2 : k + 2], grid, out)
-    agree(*backs)
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_loops_hand_nan_and_infinity_on(bad):
-    image = torch.zeros(1, 6, 6, 1)
-    image[0, 2, 2] = bad
-    tiles = Tiles(image, numba_backend.maps(4, torch.float32, CPU))
-    out = torch.zeros(16, 1)
-    tiles.respond(torch.ones(1, 9), out)
-    assert not out.isfinite().all()
-
-
-@pytest.mark.parametrize(
-    ("side", "dtype"), [(2, torch.float64), (4, torch.float64), (4, torch.bfloat16)]
-)
-def test_what_loops_do_not_serve_torch_does(side, dtype):
-    assert isinstance(numba_backend.maps(side, dtype, CPU), Products)
-
-
 # -- as a matrix -----------------------------------------------------------------------------------
 
 
@@ -150,7 +94,7 @@ def test_patches_are_the_matrix_to_whoever_looks(side, shape):
     assert torch.equal(patches.sum(0), rows.sum(0))
     assert torch.equal(patches[0], rows[0])
     assert torch.equal(torch.cat([patches, rows]), torch.cat([rows, rows]))
-    assert "rows" in patches.__dict__
+    assert patches._made is not None
 
 
 @pytest.mark.parametrize("backend", ["torch", "numba"])
@@ -166,7 +110,7 @@ def test_kernels_work_on_tiles_and_never_make_the_matrix(backend, side):
         )
     expected = post.mT @ rows - decay.sum(0)[:, None] * weight
     torch.testing.assert_close(found, expected)
-    assert "rows" not in patches.__dict__
+    assert patches._made is None
 
 
 def test_every_method_has_a_side():
