@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import pytest
 import torch
+from numba.core.dispatcher import Dispatcher
 
 import streamhebb as sh
 from streamhebb import kernels
 from streamhebb.benchmark.speed.compare import with_method
 from streamhebb.benchmark.speed.counted import count
-from streamhebb.kernels import changing
+from streamhebb.kernels import (
+    changing,
+    image_loops,
+    row_loops,
+    soft_loops,
+    tile_loops,
+    window_loops,
+)
+from streamhebb.kernels.tile_loops import TileLoops
 
 SIZES, SIDE, BATCH = (16, 24, 32), 16, 4  # neurons of three layers, side of the images
 
 
-def a_net():
+def a_net(sizes=SIZES):
     """The published net, smaller."""
     layers, n_in = [], 3
-    for number, n in enumerate(SIZES):
+    for number, n in enumerate(sizes):
         k = 5 if number == 0 else 3
         layers += [sh.BatchNorm(n_in), sh.Conv2d(n_in, n, k, padding=k // 2, scaling=sh.LayerMax())]
         layers += [sh.Triangle(), sh.MaxPool2d(4, stride=2, padding=1)]
@@ -73,12 +82,12 @@ def way(request, monkeypatch):
 # What a step took when this was written. Less is welcome: lower the number. More needs a reason.
 STEPS = {
     # launches, bytes, allocations, bytes allocated
-    ("direct", "whole"): (119, 5715976, 87, 1211276),
-    ("winograd2", "whole"): (141, 6490376, 97, 1337228),
-    ("winograd4", "whole"): (141, 6333640, 97, 1258380),
-    ("direct", "by rows"): (196, 7972574, 133, 1363707),
-    ("winograd2", "by rows"): (230, 8414174, 151, 1507067),
-    ("winograd4", "by rows"): (230, 8231230, 151, 1428219),
+    ("direct", "whole"): (119, 5715976, 87, 1139788),
+    ("winograd2", "whole"): (141, 6490376, 97, 1265740),
+    ("winograd4", "whole"): (141, 6333640, 97, 1186892),
+    ("direct", "by rows"): (199, 7198974, 139, 1353419),
+    ("winograd2", "by rows"): (231, 8049278, 156, 1529803),
+    ("winograd4", "by rows"): (231, 7874014, 154, 1426891),
 }
 
 
@@ -90,6 +99,53 @@ def test_a_step_asks_no_more_than_it_did(method, way):
     assert found.bytes <= size
     assert found.allocations <= allocations
     assert found.allocated <= allocated
+
+
+class Calls:
+    """Counts how often compiled loops are called, and by what name."""
+
+    def __init__(self, monkeypatch):
+        self.by_name = {}
+        for module in (image_loops, row_loops, soft_loops, window_loops):
+            for name, value in vars(module).items():
+                if isinstance(value, Dispatcher):
+                    monkeypatch.setattr(module, name, self.counting(name, value))
+        loops = {
+            key: TileLoops(*(self.counting(f"tiles {n}", f) for n, f in each._asdict().items()))
+            for key, each in tile_loops.LOOPS.items()
+        }
+        monkeypatch.setattr(tile_loops, "LOOPS", loops)
+
+    def counting(self, name, function):
+        def counted(*args):
+            self.by_name[name] = self.by_name.get(name, 0) + 1
+            return function(*args)
+
+        return counted
+
+    @property
+    def total(self):
+        return sum(self.by_name.values())
+
+
+@pytest.mark.parametrize(
+    ("method", "launches", "calls"),
+    [("direct", 82, 23), ("winograd2", 91, 24), ("winograd4", 91, 24)],
+)
+def test_compiled_loops_are_few_and_memory_comes_back(method, launches, calls, monkeypatch):
+    """What loops do is not seen by torch, but how often they are asked, and for what memory."""
+    monkeypatch.setattr(changing, "LARGE", 1 << 13)
+    net, x = with_method(a_net((32, 64, 64)), method), torch.rand(16, 3, 32, 32)
+    with kernels.use("numba"):
+        net.step(x)
+        net.step(x)  # memory is there
+        counted = Calls(monkeypatch)
+        found = count(lambda: net.step(x))
+    assert [layer.unforeseen for layer in net.layers if isinstance(layer, sh.Conv2d)] == [0, 0, 0]
+    assert found.launches <= launches, found.by_name
+    assert counted.total <= calls, counted.by_name
+    largest = 16 * 32 * 32 * 32 * 4  # what the first layer says
+    assert found.allocated < largest / 4
 
 
 @pytest.mark.parametrize(
