@@ -11,7 +11,15 @@ sparse synapse of fixed fan-in they are ``(n_out, fan_in)``, and ``index``, of t
 type ``int64``, says which input (of the neuron's group) each one weighs.
 """
 
-from streamhebb.kernels.changing import Rows, by_rows, change, in_cache, largest_change, rows_of
+from streamhebb.kernels.changing import (
+    Rows,
+    add_change,
+    by_rows,
+    change,
+    in_cache,
+    largest_change,
+    rows_of,
+)
 from streamhebb.kernels.choice import backend, during, load, use
 from streamhebb.kernels.coarse import multiplies, rounded
 from streamhebb.kernels.dispatch import accumulate, drive, over_competitions, soft_wta, sparse_drive
@@ -36,6 +44,7 @@ __all__ = [
     "Pool",
     "Rows",
     "accumulate",
+    "add_change",
     "add_scaled",
     "backend",
     "by_rows",

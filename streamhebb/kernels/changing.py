@@ -203,6 +203,35 @@ def change(
     return found
 
 
+def add_change(weight: Tensor, change: Tensor, step: Tensor | float) -> Rows:
+    r"""Add a change that is made already, $w_{ji} \leftarrow w_{ji} + s_j\, c_{ji}$.
+
+    Args:
+        weight: shape ``(n_out, n_in)``.
+        change: same shape; may be overwritten.
+        step: one number, or shape ``(n_out, 1)``.
+
+    Returns:
+        What is known of the new weights.
+
+    Example:
+        >>> weight = torch.zeros(1, 2)
+        >>> add_change(weight, torch.tensor([[3.0, 4.0]]), 2.0).norm, weight
+        (tensor([10.]), tensor([[6., 8.]]))
+    """
+    norm = weight.new_empty(weight.shape[0])
+    steps = torch.as_tensor(step, dtype=weight.dtype, device=weight.device)
+    steps = (steps[:, 0] if steps.ndim > 1 else steps).expand(len(weight)).contiguous()
+    rows, pieces = Renewal(None, steps, weight, norm), cut(len(weight), WORTH * weight.numel())
+
+    def piece(number: int) -> None:
+        own = pieces[number]
+        active().add(change[own], rows.of(own))
+
+    in_pieces(piece, len(pieces))
+    return Rows(weight, norm)
+
+
 def largest_change(
     update: LocalUpdate, weight: Tensor, top: Tensor, coarse: bool = False
 ) -> Tensor | None:

@@ -111,6 +111,14 @@ fuses, moments, padded, pooled, powers = (
 )
 
 
+def _of_images(update: LocalUpdate, weight: Tensor, out: Tensor, coarse: bool) -> Tensor:
+    """As `accumulate`, by products."""
+    if not all(_inputs(outer.pre, out, coarse) for outer in update.outer):
+        return torch_backend.accumulate(update, weight, out, None, coarse)
+    pieces = _neurons(len(out), sum(len(outer.pre) for outer in update.outer) * out.numel())
+    return torch_backend.accumulate(update, weight, out, None, coarse, product, pieces)
+
+
 class _Plan(NamedTuple):
     """How loops go through one outer product: what may be left out because it is 0."""
 
@@ -136,6 +144,8 @@ def accumulate(
     coarse: bool = False,
 ) -> Tensor:
     """See `streamhebb.kernels.accumulate`."""
+    if index is None and any(isinstance(outer.pre, Patches) for outer in update.outer):
+        return _of_images(update, weight, out, coarse)  # nothing is 0 there
     factors = [outer.at(weight) for outer in update.outer]
     parts = [part for outer in update.outer for part in (outer.post, outer.pre)]
     tensors = [v for v in (*parts, *factors, update.decay, update.dense) if v is not None]
@@ -144,11 +154,9 @@ def accumulate(
     plain = len(tensors) == 2 * len(outers) == 2  # one product, nothing to fuse it with
     plans = [_plan(outer, weight, index, plain) for outer in outers] if serves else [None]
     if None in plans:
-        seen = [_inputs(outer.pre, out, coarse) for outer in update.outer] if index is None else []
-        if not seen or None in seen:
-            return torch_backend.accumulate(update, weight, out, index, coarse)
-        pieces = _neurons(len(out), sum(len(outer.pre) for outer in update.outer) * out.numel())
-        return torch_backend.accumulate(update, weight, out, None, coarse, product, pieces)
+        if index is None:
+            return _of_images(update, weight, out, coarse)
+        return torch_backend.accumulate(update, weight, out, index, coarse)
 
     none = loops.NONE[str(out.dtype)]
     decay = none[0] if update.decay is None else _array(update.decay.sum(-2).reshape(-1))
@@ -297,6 +305,14 @@ def largest_among(
     post = post.contiguous()
     seen.ready(post)
     return seen.largest(post, decay, weight, bound, most)
+
+
+def largest(matrix: Tensor) -> Tensor | float:
+    """See `torch_backend.largest`."""
+    if not _single(matrix) or not _serves(matrix):
+        return torch_backend.largest(matrix)
+    found: float = row_loops.largest(_array(matrix.view(-1)))
+    return found
 
 
 def look(weight: Tensor, norm: Tensor, top: Tensor | None = None) -> None:

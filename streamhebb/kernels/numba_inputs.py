@@ -86,7 +86,7 @@ def arrays(rows: Renewal) -> tuple[Array, ...]:
 
 def add(change: Tensor, rows: Renewal) -> None:
     """See `torch_backend.add`."""
-    row_loops.add(change.numpy(), *arrays(rows))
+    row_loops.add(change.numpy(), 0, 0, len(change), *arrays(rows))
     if rows.memory is not None and rows.weight.shape[1] % LANES:
         round_into(rows.weight, rows.memory)
 

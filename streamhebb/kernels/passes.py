@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from streamhebb.kernels.choice import active
 from streamhebb.sharing import cut, in_pieces
 
 WORTH = 8
@@ -43,12 +44,10 @@ def largest(matrix: Tensor) -> Tensor:
     found = matrix.new_empty(len(rows))
 
     def piece(number: int) -> None:
-        # One vectorised pass without a temporary; 25x faster than an infinity norm on a CPU.
-        low, high = torch.aminmax(matrix[rows[number]])
-        found[number] = torch.maximum(-low, high)
+        found[number] = active().largest(matrix[rows[number]])
 
     in_pieces(piece, len(rows))
-    return found.amax()
+    return found[0] if len(rows) == 1 else found.amax()
 
 
 def add_scaled(matrix: Tensor, change: Tensor, step: Tensor | float) -> None:

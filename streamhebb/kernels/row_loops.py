@@ -5,6 +5,8 @@ All arrays are float32. Sums of squares run in lanes and are added in one fixed 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from streamhebb.kernels.loops import Array, compiled
@@ -25,13 +27,42 @@ _ROUNDING = np.float32(1.0001)  # a bound is itself rounded
 
 
 @compiled
+def _add(
+    made: Array, at: int, weight: Array, start: int, n_in: int, decay: Any, step: Any, pairs: Array
+) -> Any:
+    """Change one row; return its length and its largest absolute value."""
+    losing, by = spread(-decay), spread(step)
+    squares, highest = spread(0.0), spread(0.0)
+    full, apart = n_in // LANES * LANES, at - start
+    coarse = pairs.size > 0
+    for i in range(start, start + full, LANES):
+        old = load(weight, i)
+        new = fma(by, fma(losing, old, load(made, apart + i)), old)
+        store(weight, i, new)
+        squares, highest = fma(new, new, squares), most(magnitude(new), highest)
+        if coarse:
+            put_coarse(pairs, i // 2, new)
+    square, high = total(squares), utmost(highest)
+    for i in range(start + full, start + n_in):
+        new = weight[i] + step * (made[apart + i] - decay * weight[i])
+        weight[i] = new
+        square += new * new
+        high = _higher(abs(new), high)
+    return np.sqrt(square), high
+
+
+@compiled
 def add(
-    change: Array, decay: Array, step: Array, weight: Array, norm: Array, top: Array, memory: Array
-) -> None:
-    """Add ``step * (change - decay * weight)`` in place, and look at each row meanwhile.
+    change: Array, at: int, start: int, count: int,
+    decay: Array, step: Array, weight: Array, norm: Array, top: Array, memory: Array,
+) -> None:  # fmt: skip
+    """Add ``step * (change - decay * weight)`` to some rows in place, and look at each meanwhile.
 
     Args:
-        change: shape ``(k, n_in)``.
+        change: what is added, rows of ``n_in``.
+        at: the first of these.
+        start: the first row of the weights.
+        count: how many rows.
         decay: shape ``(k,)``, or empty.
         step: shape ``(k,)``.
         weight: shape ``(k, n_in)``.
@@ -40,27 +71,16 @@ def add(
         memory: for the weights in bfloat16, ``(k, n_in / 2)`` pairs, of rows that are full vectors;
             or empty.
     """
-    n_in = weight.shape[1]
-    made, w, pairs = change.reshape(-1), weight.reshape(-1), memory.reshape(-1)
-    full, coarse = n_in // LANES * LANES, memory.size > 0
-    for j in range(weight.shape[0]):
-        less = -decay[j] if decay.size > 0 else np.float32(0)
-        losing, by = spread(less), spread(step[j])
-        squares, highest = spread(0.0), spread(0.0)
-        for i in range(j * n_in, j * n_in + full, LANES):
-            old = load(w, i)
-            new = fma(by, fma(losing, old, load(made, i)), old)
-            store(w, i, new)
-            squares, highest = fma(new, new, squares), most(magnitude(new), highest)
-            if coarse:
-                put_coarse(pairs, i // 2, new)
-        square, high = total(squares), utmost(highest)
-        for i in range(j * n_in + full, (j + 1) * n_in):
-            new = w[i] + step[j] * (made[i] + less * w[i])
-            w[i] = new
-            square += new * new
-            high = _higher(abs(new), high)
-        norm[j] = np.sqrt(square)
+    n_in, made, w, pairs = (
+        weight.shape[1],
+        change.reshape(-1),
+        weight.reshape(-1),
+        memory.reshape(-1),
+    )
+    for n in range(count):
+        j = start + n
+        less = decay[j] if decay.size > 0 else np.float32(0)
+        norm[j], high = _add(made, (at + n) * n_in, w, j * n_in, n_in, less, step[j], pairs)
         if top.size > 0:
             top[j] = high
 
@@ -85,25 +105,36 @@ def look(weight: Array, norm: Array, top: Array) -> None:
 
 
 @compiled
+def largest(numbers: Array) -> Any:
+    """The largest absolute value of a row of numbers; NaN if one is."""
+    full, highest = numbers.size // LANES * LANES, spread(0.0)
+    for i in range(0, full, LANES):
+        highest = most(magnitude(load(numbers, i)), highest)
+    high = utmost(highest)
+    for i in range(full, numbers.size):
+        high = _higher(abs(numbers[i]), high)
+    return high
+
+
+@compiled
 def _higher(one: float, two: float) -> float:
     """The higher one; NaN if one of them is."""
     return one if one > two or one != one else two
 
 
 @compiled
-def _made(post: Array, pre: Array, j: int, row: Array) -> None:
+def _made(post: Array, seen: Array, n_in: int, j: int, row: Array) -> None:
     """Write what some competitions want of a neuron."""
-    n, n_in = pre.shape
-    seen, full = pre.reshape(-1), n_in // LANES * LANES
+    n, full = post.shape[0], n_in // LANES * LANES
     for i in range(0, full, LANES):
         sums = spread(post[0, j]) * load(seen, i)
         for t in range(1, n):
             sums = fma(spread(post[t, j]), load(seen, t * n_in + i), sums)
         store(row, i, sums)
     for i in range(full, n_in):
-        row[i] = post[0, j] * pre[0, i]
+        row[i] = post[0, j] * seen[i]
         for t in range(1, n):
-            row[i] += post[t, j] * pre[t, i]
+            row[i] += post[t, j] * seen[t * n_in + i]
 
 
 @compiled
@@ -124,14 +155,15 @@ def renew(
         top: see `add`.
         memory: see `add`.
     """
-    row = np.empty((1, weight.shape[1]), np.float32)
-    for j in range(weight.shape[0]):
-        _made(post, pre, first + j, row.reshape(-1))
-        own = slice(j, j + 1)
-        less = decay[own] if decay.size > 0 else decay
-        tops = top[own] if top.size > 0 else top
-        kept = memory[own] if memory.size > 0 else memory
-        add(row, less, step[own], weight[own], norm[own], tops, kept)
+    k, n_in = weight.shape
+    row, w, pairs = np.empty(n_in, np.float32), weight.reshape(-1), memory.reshape(-1)
+    seen = pre.reshape(-1)
+    for j in range(k):
+        _made(post, seen, n_in, first + j, row)
+        less = decay[j] if decay.size > 0 else np.float32(0)
+        norm[j], high = _add(row, 0, w, j * n_in, n_in, less, step[j], pairs)
+        if top.size > 0:
+            top[j] = high
 
 
 @compiled
@@ -161,14 +193,15 @@ def largest_change(
             first = j
     found[0] = 0
     made, highest = np.empty((1, n_in), np.float32), np.empty(1, np.float32)
+    norm, seen, row = np.empty(1, np.float32), pre.reshape(-1), made.reshape(-1)
     for number in range(-1, k):
         j = first if number < 0 else number  # the highest bound leaves few of the others to do
         if number >= 0 and bound[j] < found[0]:
             continue
-        _made(post, pre, j, made.reshape(-1))
+        _made(post, seen, n_in, j, row)
         if decay.size > 0:
-            less, w, row = decay[j], weight[j], made[0]
+            less, w = decay[j], weight[j]
             for i in range(n_in):
                 row[i] -= less * w[i]
-        look(made, np.empty(1, np.float32), highest)
+        look(made, norm, highest)
         found[0] = _higher(highest[0], found[0])

@@ -374,11 +374,7 @@ def _loops(m: int, maps: Maps1d, layout: Layout) -> TileLoops:
                  mapped, found)  # fmt: skip
             for j in range(count):
                 map_change(found, j, count, channels, half, made[0])
-                own = slice(start + j, start + j + 1)
-                less = decay[own] if decay.size > 0 else decay
-                tops = top[own] if top.size > 0 else top
-                kept = memory[own] if memory.size > 0 else memory
-                add(made, less, step[own], weight[own], norm[own], tops, kept)
+                add(made, 0, start + j, 1, decay, step, weight, norm, top, memory)
 
     return TileLoops(inputs, respond, product, renew)
 

@@ -43,7 +43,7 @@ sparse_drive = torch_backend.sparse_drive
 
 product, add, look = torch_backend.product, torch_backend.add, torch_backend.look
 summed_products, weighed = torch_backend.summed_products, torch_backend.weighed
-fuses, powers = torch_backend.fuses, torch_backend.powers
+fuses, powers, largest = torch_backend.fuses, torch_backend.powers, torch_backend.largest
 renew, largest_change = torch_backend.renew, torch_backend.largest_change  # matrices of the CPU
 largest_among = torch_backend.largest_among
 

@@ -207,11 +207,8 @@ def _learn(outers: Any, numbers: Any) -> Any:
         for start in range(0, k, group):
             j = min(start, k - group)
             sum_up(post, first + j, image, rows, parts, length, made, soon, j)
-            own = slice(start, j + group)  # the others have been changed before
-            less = decay[own] if decay.size > 0 else decay
-            tops = top[own] if top.size > 0 else top
-            kept = memory[own] if memory.size > 0 else memory
-            add(made[start - j :], less, step[own], weight[own], norm[own], tops, kept)
+            rest = j + group - start  # the others have been changed before
+            add(made, start - j, start, rest, decay, step, weight, norm, top, memory)
 
     @compiled
     def largest(

@@ -139,6 +139,9 @@ def _whole(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float, kept:
     rows = slice(layer.trained)  # of all neurons if None
     if isinstance(step, Tensor) and step.ndim > 1:
         step = step[rows]
+    if layer.constraint is None and layer.trained is None and layer.rate.by_radius:
+        layer.remember(kernels.add_change(layer.weight, delta, step))  # the next rate will ask
+        return state
     kernels.add_scaled(layer.weight[rows], delta[rows], step)
     if layer.constraint is not None:
         layer.constraint(layer.weight[rows])

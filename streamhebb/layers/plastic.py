@@ -207,8 +207,7 @@ class PlasticLayer(WiredLayer):
         return rows
 
     def _rate_radius(self) -> Tensor:
-        kept = kernels.by_rows(self.weight) and self.norm_p == 2
-        return self.rows().norm if kept else self.radius()
+        return self.rows().norm if self.norm_p == 2 else self.radius()
 
     def _factor(self) -> Tensor:
         kept = self.coarse and self.method == "direct" and kernels.by_rows(self.weight)

@@ -1,4 +1,4 @@
-"""Vectors of eight numbers, as processors without AVX-512 have them: the same sums, elsewhere too."""
+"""Vectors of eight numbers, as processors without AVX-512 have them, give the same sums."""
 
 from __future__ import annotations
 
