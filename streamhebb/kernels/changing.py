@@ -203,6 +203,31 @@ def change(
     return found
 
 
+def change_events(update: LocalUpdate, weight: Tensor, step: Tensor | float) -> bool:
+    """Change only weights of inputs or neurons that did something, if few did.
+
+    Args:
+        update: outer products.
+        weight: shape ``(n_out, n_in)``; changed.
+        step: what the change is multiplied with: one number, or shape ``(n_out, 1)``.
+
+    Returns:
+        Whether it was done; if not, nothing was.
+
+    Example:
+        >>> change_events(LocalUpdate(()), torch.zeros(1, 2), 1.0)
+        False
+    """
+    if not update.outer or update.decay is not None or update.dense is not None:
+        return False
+    if weight.device.type != "cpu" or torch.is_grad_enabled():
+        return False
+    steps = torch.as_tensor(step, dtype=weight.dtype)
+    steps = (steps[:, 0] if steps.ndim > 1 else steps).expand(len(weight)).contiguous()
+    done: bool = active().change_events(update.outer, weight, steps)
+    return done
+
+
 def add_change(weight: Tensor, change: Tensor, step: Tensor | float) -> Rows:
     r"""Add a change that is made already, $w_{ji} \leftarrow w_{ji} + s_j\, c_{ji}$.
 

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from streamhebb.kernels import (
     loops,
+    numba_events,
     numba_images,
     numba_inputs,
     row_loops,
@@ -47,6 +48,7 @@ from streamhebb.values import LocalUpdate, Outer
 FEW = 4  # rows; beyond, a matrix product and a pass over the weights are faster
 EVENTS = 1 / 8  # share of products that are not 0; beyond, a dense matrix product is faster
 PASS = 4  # multiplications that a number of a softmax costs as much as
+EVENTFUL = 1 << 16  # weights; below, looking for what spiked costs what it saves
 LARGE = 1 << 18  # weights; below, handing arrays to compiled code costs what the loops save
 
 
@@ -305,6 +307,15 @@ def largest_among(
     post = post.contiguous()
     seen.ready(post)
     return seen.largest(post, decay, weight, bound, most)
+
+
+def change_events(outers: tuple[Outer, ...], weight: Tensor, step: Tensor) -> bool:
+    """See `streamhebb.kernels.change_events`."""
+    if weight.numel() < EVENTFUL or not weight.is_contiguous():
+        return False
+    if not _serves(weight, step, *(part for outer in outers for part in outer[:2])):
+        return False
+    return numba_events.change_events(outers, weight, step)
 
 
 def largest(matrix: Tensor) -> Tensor | float:

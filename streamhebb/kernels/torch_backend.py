@@ -18,7 +18,7 @@ from streamhebb.kernels.memory import fresh
 from streamhebb.kernels.patches import Patches
 from streamhebb.kernels.renewal import Renewal
 from streamhebb.sharing import cut, in_pieces
-from streamhebb.values import LocalUpdate
+from streamhebb.values import LocalUpdate, Outer
 
 Multiply = Callable[[Tensor, Tensor, Tensor, Tensor | None, bool, slice], Tensor]
 """As `product`."""
@@ -102,6 +102,11 @@ def weighed(post: Tensor, by: Tensor, at_once: int = 256) -> Tensor:
     for few, own in zip(torch.split(post, at_once), torch.split(by, at_once), strict=True):
         total += own @ few.abs()
     return total
+
+
+def change_events(outers: tuple[Outer, ...], weight: Tensor, step: Tensor) -> bool:
+    """See `streamhebb.kernels.change_events`; ``step (n_out,)``."""
+    return False
 
 
 def largest(matrix: Tensor) -> Tensor | float:

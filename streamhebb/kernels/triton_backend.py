@@ -44,6 +44,7 @@ sparse_drive = torch_backend.sparse_drive
 product, add, look = torch_backend.product, torch_backend.add, torch_backend.look
 summed_products, weighed = torch_backend.summed_products, torch_backend.weighed
 fuses, powers, largest = torch_backend.fuses, torch_backend.powers, torch_backend.largest
+change_events = torch_backend.change_events
 renew, largest_change = torch_backend.renew, torch_backend.largest_change  # matrices of the CPU
 largest_among = torch_backend.largest_among
 

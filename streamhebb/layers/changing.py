@@ -11,6 +11,7 @@ from streamhebb import kernels
 from streamhebb.layers import states
 from streamhebb.layers.rows import neurons_last
 from streamhebb.parts import State
+from streamhebb.scaling import NoScaling
 from streamhebb.values import LocalUpdate
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
     whole = not (layer.eligibility is None and layer.trained is None and layer.peers is None)
     if not whole and (few := _few(layer, update)) is not None:
         return _of_few(layer, update, few, step, kept)
+    if not whole and _of_events(layer, update, step):
+        return kept
     if whole or not kernels.in_cache(update, layer.weight, layer.wiring):
         return _whole(layer, update, step, kept)
     if update.decay is not None:
@@ -67,6 +70,18 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
     else:
         layer.remember(rows)
     return state
+
+
+def _of_events(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> bool:
+    """Change only weights of what spiked, if nobody wants to know of the others."""
+    alone = isinstance(layer.scaling, NoScaling) and not layer.rate.by_radius
+    if not alone or layer.wiring is not None or layer.synapse.groups > 1:
+        return False
+    if not kernels.change_events(update, layer.weight, step):
+        return False
+    if layer.constraint is not None:
+        layer.constraint(layer.weight)
+    return True
 
 
 def _foreseen(layer: PlasticLayer, update: LocalUpdate) -> Tensor | None:
