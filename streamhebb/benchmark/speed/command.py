@@ -13,6 +13,7 @@ import typer
 from streamhebb import kernels
 from streamhebb.benchmark.record import Out, finish, show, whole_numbers
 from streamhebb.benchmark.speed.compare import (
+    CHOSEN_WAYS,
     COARSE_WAYS,
     ON_CARD,
     WAYS,
@@ -49,8 +50,9 @@ def speed(
     if device == "cpu" and kernels.multiplies("cpu"):
         usual = (*usual, *COARSE_WAYS)
     wanted = list(usual) if ways is None else [way.strip() for way in ways.split(";")]
+    possible = tuple(dict.fromkeys((*usual, *COARSE_WAYS, *CHOSEN_WAYS)))
     for way in wanted:
-        require_choice("bench speed", "ways", way, tuple(dict.fromkeys((*usual, *COARSE_WAYS))))
+        require_choice("bench speed", "ways", way, possible)
     found: list[Speed] = []
     for batch in whole_numbers("bench speed", "batches", batches):
         for count in whole_numbers("bench speed", "threads", threads):

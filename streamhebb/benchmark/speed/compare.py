@@ -45,6 +45,11 @@ COARSE_WAYS = tuple(
     f"{way}, {COARSE}" for way in ("direct", "winograd2", "direct, numba", "winograd2, numba")
 )
 """Worth measuring where the processor has instructions for them."""
+CHOSEN = "chosen"
+"""As a method: for each layer whatever ``net.choose_kernels`` finds fastest."""
+CHOSEN_WAYS = tuple(
+    f"{CHOSEN}, {rest}" for rest in ("numba", f"numba, {COARSE}", "triton", f"triton, {COARSE}")
+)
 LOOKS = ", only responds"
 LANES = ", layers in threads"
 
@@ -91,13 +96,29 @@ def multiplications(net: StreamNet, shape: Shape = SHAPE) -> int:
     return count
 
 
-def in_this_way(net: StreamNet, way: str) -> StreamNet:
-    """Return a copy whose layers make their products in one of the ways above."""
-    copied = with_method(net, way.partition(", ")[0])
+def in_this_way(net: StreamNet, way: str, x: Tensor) -> StreamNet:
+    """Return a copy whose layers make their products in one of the ways above.
+
+    Args:
+        net: is copied.
+        way: a method, its backend unless that is torch, and ``bfloat16`` or nothing.
+        x: a batch like those to come; by it kernels are chosen, if the method is to choose.
+    """
+    method = way.partition(", ")[0]
+    copied = with_method(net, method)
+    precision = COARSE if way.endswith(COARSE) else "full"
+    if method == CHOSEN:
+        with kernels.use(backend_of(way)):
+            copied.choose_kernels(x, precision)
     for layer in copied.layers:
-        if isinstance(layer, Conv2d) and way.endswith(COARSE):
-            layer.precision = COARSE
+        if isinstance(layer, Conv2d):
+            layer.precision = precision
     return copied
+
+
+def backend_of(way: str) -> str:
+    """The backend that a way names; torch if it names none."""
+    return next((word for word in way.split(", ")[1:] if word != COARSE), "torch")
 
 
 def with_method(net: StreamNet, method: str) -> StreamNet:
@@ -137,8 +158,8 @@ def compare(
     net = make().to(device)
     base = plain(list(net.layers))  # type: ignore[arg-type]
     batches = torch.split(natural_like(8 * batch, shape).to(device), batch)
-    nets = {way: in_this_way(net, way) for way in ways}
     with ExitStack() as ends, threads(count):
+        nets = {way: in_this_way(net, way, batches[0]) for way in ways}
         start = perf_counter()
         base.step(batches[0])
         base.step(batches[1])
@@ -149,7 +170,7 @@ def compare(
             "plain": partial(turn, base.step, batches, steps),
         }
         for way, each in nets.items():
-            backend = next((word for word in way.split(", ")[1:] if word != COARSE), "torch")
+            backend = backend_of(way)
             sides[way] = partial(turn, each.step, batches, steps, backend)
             sides[way + LOOKS] = partial(turn, each.respond, batches, steps, backend)
             if count > 1 and device == "cpu":

@@ -6,7 +6,14 @@ import pytest
 import torch
 
 import streamhebb as sh
-from streamhebb.benchmark.speed.compare import LANES, WAYS, compare, multiplications, with_method
+from streamhebb.benchmark.speed.compare import (
+    LANES,
+    WAYS,
+    compare,
+    in_this_way,
+    multiplications,
+    with_method,
+)
 from streamhebb.benchmark.speed.plain import plain
 from streamhebb.errors import ConfigError
 
@@ -94,3 +101,15 @@ def test_with_more_threads_layers_are_also_measured_in_threads():
         ("plain", True), ("direct", True), ("direct", False), ("direct" + LANES, True),
     ]  # fmt: skip
     assert all(row.threads == 2 for row in found)
+
+
+def test_kernels_may_be_chosen_by_measuring():
+    x = torch.rand(2, 3, 16, 16)
+    net = in_this_way(small(), "chosen, numba, bfloat16", x)
+    convolutions = [each for each in net.layers if isinstance(each, sh.Conv2d)]
+    assert all(each.precision == "bfloat16" for each in convolutions)
+    assert all(each.allows(each.method, each.precision) for each in convolutions)
+    (_, learns, looks) = compare(
+        2, 1, ways=("chosen, numba",), rounds=1, seconds=0.001, make=small, shape=(3, 16, 16)
+    )
+    assert (learns.way, looks.learns) == ("chosen, numba", False)
