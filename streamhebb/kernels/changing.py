@@ -89,7 +89,7 @@ class Rows:
         Args:
             competitions: in which the neurons take part.
         """
-        if competitions <= FEW:
+        if competitions <= FEW or self._weight.device.type != "cpu":  # a card asks for none
             yield self.norm + LOST
         yield self.top
 
@@ -122,17 +122,23 @@ def _of(value: Tensor | None, rows: slice) -> Tensor | None:
     return None if value is None else value[rows]
 
 
-def in_cache(update: LocalUpdate, weight: Tensor, index: Tensor | None) -> bool:
-    """Whether an update can be carried out a few neurons at a time, and is worth it."""
-    return (
-        index is None
-        and len(update.outer) == 1
-        and update.outer[0].factor is None
-        and update.outer[0].pre.ndim == 2
-        and update.dense is None
-        and by_rows(weight)
-        and not torch.is_grad_enabled()
-    )
+def in_cache(
+    update: LocalUpdate, weight: Tensor, index: Tensor | None, foreseen: bool = False
+) -> bool:
+    """Whether an update can be carried out without its change written out whole, and is worth it.
+
+    Args:
+        update: what is asked for.
+        weight: shape ``(n_out, n_in)``.
+        index: of a sparse layer.
+        foreseen: whether the step is known, or will be, before the change is.
+    """
+    if index is not None or len(update.outer) != 1 or update.dense is not None:
+        return False
+    (outer,) = update.outer
+    if outer.factor is not None or outer.pre.ndim != 2 or torch.is_grad_enabled():
+        return False
+    return by_rows(weight) or (foreseen and active().renews(outer.post, outer.pre, weight))
 
 
 def by_rows(weight: Tensor) -> bool:
@@ -175,7 +181,8 @@ def change(
     post, pre = outer.post, outer.pre
     decay = None if update.decay is None else over_competitions(update.decay)
     norm = weight.new_empty(weight.shape[0])
-    top = None if pre.shape[0] <= FEW else torch.empty_like(norm)
+    bounded = pre.shape[0] > FEW and not backend.renews(post, pre, weight)
+    top = torch.empty_like(norm) if bounded else None
     found = Rows(weight, norm, top, memory)
     known = isinstance(step, Tensor)
     steps = step[:, 0] if isinstance(step, Tensor) else norm  # the latter stands for it meanwhile
@@ -282,10 +289,9 @@ def largest_change(
     (outer,) = update.outer
     decay = None if update.decay is None else over_competitions(update.decay)
     backend, post, pre = active(), outer.post, outer.pre
-    if not coarse:
-        quick: Tensor | None = backend.largest_change(post, pre, decay, weight, top)
-        if quick is not None:
-            return quick
+    quick: Tensor | None = backend.largest_change(post, pre, decay, weight, top, coarse)
+    if quick is not None:
+        return quick
     bound = backend.weighed(post, _tops(pre))
     if decay is not None:
         bound.addcmul_(decay.abs(), top)

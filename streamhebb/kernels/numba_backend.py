@@ -255,6 +255,9 @@ def add(change: Tensor, rows: Renewal) -> None:
     torch.autograd.graph.increment_version(rows.weight)  # torch cannot know that it was changed
 
 
+renews = torch_backend.renews
+
+
 def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> bool:
     """See `torch_backend.renew`."""
     weight = rows.weight
@@ -283,10 +286,15 @@ def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> boo
 
 
 def largest_change(
-    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, top: Tensor
+    post: Tensor,
+    pre: Tensor,
+    decay: Tensor | None,
+    weight: Tensor,
+    top: Tensor,
+    coarse: bool = False,
 ) -> Tensor | None:
     """See `torch_backend.largest_change`; of few competitions it is always found."""
-    few = 0 < pre.shape[0] <= FEW and weight.numel() > 0
+    few = not coarse and 0 < pre.shape[0] <= FEW and weight.numel() > 0
     if not few or not _single(weight) or not _serves(weight, post, made(pre), top):
         return None
     less = loops.NONE["torch.float32"][0] if decay is None else _array(decay)

@@ -212,6 +212,11 @@ def look(weight: Tensor, norm: Tensor, top: Tensor | None = None) -> None:
         torch.maximum(weight.amax(1), weight.amin(1).neg_(), out=top)
 
 
+def renews(post: Tensor, pre: Tensor, weight: Tensor) -> bool:
+    """Whether `renew` and `largest_change` beat a change written out, on this device."""
+    return False
+
+
 def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> bool:
     """Change weights in one pass, as `add` does with the change that this would make.
 
@@ -228,7 +233,12 @@ def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> boo
 
 
 def largest_change(
-    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, top: Tensor
+    post: Tensor,
+    pre: Tensor,
+    decay: Tensor | None,
+    weight: Tensor,
+    top: Tensor,
+    coarse: bool = False,
 ) -> Tensor | None:
     """The largest absolute change of all rows, if there is a quick way.
 
@@ -238,6 +248,7 @@ def largest_change(
         decay: shape ``(k,)``, or ``None``.
         weight: shape ``(k, n_in)``.
         top: largest absolute weight of each row or a bound of it, shape ``(k,)``.
+        coarse: whether the factors of the product are rounded first.
     """
     return None
 

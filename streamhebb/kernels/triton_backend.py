@@ -3,10 +3,10 @@
 * Products, to respond and to learn, with the decay taken off where the sum ends, so that the change
   is written once.
 * Soft winner-take-all: one pass over each competition.
-* [`fused_update`][streamhebb.kernels.triton_backend.fused_update]: a whole step of learning in one
-  pass over the weights, where the divisor is known beforehand.
-* [`row_bounds`][streamhebb.kernels.triton_backend.row_bounds], by which the largest change of a
-  layer can be found before all changes are known.
+* A whole step of learning in one pass over the weights, where its size is known beforehand: the
+  change is added where the sum ends. The largest change of a layer is found by making it once
+  before and writing it nowhere, which takes less than writing and reading it as long as
+  competitions are `FEW`.
 
 Products are made of three in TF32, which is about as exact as float32, or of numbers rounded to
 bfloat16 in layers of that precision; see `PRECISIONS`. All else
@@ -29,23 +29,24 @@ from streamhebb.errors import ConfigError
 from streamhebb.kernels import torch_backend, triton_launch
 from streamhebb.kernels import triton_kernels as on_card
 from streamhebb.kernels._triton import interpreted, triton
-from streamhebb.kernels.passes import add_scaled, row_norms
 from streamhebb.kernels.patches import Patches
-from streamhebb.values import LocalUpdate, Outer
+from streamhebb.kernels.renewal import Renewal
+from streamhebb.values import LocalUpdate
 
 PRECISIONS = ("tf32x3", "ieee", "bf16")
 """How products are made: three in TF32, with operands cut in two, which is about as exact as
 float32; in float32, without the fast units for matrices; or of operands rounded to bfloat16. Sums
 are float32 throughout, and so are the weights."""
 
+FEW = 256
+"""Competitions, of which a product made twice takes less than passes over the change. From a
+count of bytes and operations, not measured on a card."""
+
 sparse_drive = torch_backend.sparse_drive
-
-
 product, add, look = torch_backend.product, torch_backend.add, torch_backend.look
 summed_products, weighed = torch_backend.summed_products, torch_backend.weighed
 fuses, powers, largest = torch_backend.fuses, torch_backend.powers, torch_backend.largest
 change_events = torch_backend.change_events
-renew, largest_change = torch_backend.renew, torch_backend.largest_change  # matrices of the CPU
 largest_among = torch_backend.largest_among
 
 
@@ -54,6 +55,7 @@ def drive(
 ) -> Tensor:
     """See `streamhebb.kernels.drive`."""
     _check_precision(precision)
+    pre = _written(pre)
     if pre.ndim != 2 or not _serves(weight, pre):
         return torch_backend.drive(pre, weight, coarse)
     return triton_launch.drive(pre, weight, "bf16" if coarse else precision)
@@ -79,7 +81,7 @@ def accumulate(
     _check_precision(precision)
     plain = index is None and update.dense is None and len(update.outer) == 1
     if plain and update.outer[0].factor is None:
-        post, pre, decay = *update.outer[0][:2], update.decay
+        post, pre, decay = update.outer[0].post, _written(update.outer[0].pre), update.decay
         if _flat(post, pre, decay) and _serves(weight, out, post, pre, decay):
             exact = "bf16" if coarse else precision
             triton_launch.change(post, pre, _summed(decay), weight, out, exact)
@@ -87,102 +89,41 @@ def accumulate(
     return torch_backend.accumulate(update, weight, out, index, coarse)
 
 
-def fused_update(
+def renews(post: Tensor, pre: Tensor, weight: Tensor) -> bool:
+    """See `torch_backend.renews`."""
+    return len(pre) <= FEW and pre.ndim == 2 and _serves(weight, post, _written(pre))
+
+
+def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> bool:
+    """See `torch_backend.renew`."""
+    known, pre = rows.top is None and rows.memory is None, _written(pre)
+    if not known or not _serves(rows.weight, post, pre, rows.decay, rows.step):
+        return False
+    precision = "bf16" if coarse else PRECISIONS[0]
+    squares = triton_launch.update(post, pre, rows.decay, rows.weight, rows.step, precision)
+    torch.sqrt(squares, out=rows.norm)
+    torch.autograd.graph.increment_version(rows.weight)
+    return True
+
+
+def largest_change(
     post: Tensor,
     pre: Tensor,
     decay: Tensor | None,
     weight: Tensor,
-    step: Tensor | float,
-    precision: str = "tf32x3",
-) -> Tensor:
-    r"""Change the weights in one pass, the change itself being written nowhere.
-
-    $$w_{ji} \leftarrow w_{ji} + s_j \Big(\sum_n post_{nj}\, pre_{ni}
-      - \Big(\sum_n decay_{nj}\Big) w_{ji}\Big)$$
-
-    For steps that are known before the change is: no divisor, or one from the past or from
-    [`row_bounds`][streamhebb.kernels.triton_backend.row_bounds].
-
-    Args:
-        post: shape ``(n, n_out)``.
-        pre: shape ``(n, n_in)``.
-        decay: shape ``(n, n_out)``, or ``None``.
-        weight: shape ``(n_out, n_in)``; changed in place.
-        step: rate over divisor: one number, a scalar tensor, or shape ``(n_out,)`` or
-            ``(n_out, 1)``.
-        precision: one of `PRECISIONS`.
-
-    Returns:
-        The squared norms of the new rows, $\sum_i w_{ji}^2$, shape ``(n_out,)``.
-
-    Raises:
-        ConfigError: for shapes that are not these, or another precision.
-
-    Example:
-        >>> import torch
-        >>> w = torch.zeros(1, 2)
-        >>> fused_update(torch.ones(1, 1), torch.tensor([[3.0, 4.0]]), None, w, 2.0), w
-        (tensor([100.]), tensor([[6., 8.]]))
-    """
-    _check_precision(precision)
-    _check("fused_update", post, pre, decay, weight)
-    if isinstance(step, Tensor) and step.shape not in ((), (1,), (len(weight),), (len(weight), 1)):
-        raise ConfigError(
-            f"fused_update: step has shape {tuple(step.shape)}; it must be one number, or one for "
-            f"each of the {len(weight)} neurons, ({len(weight)},)"
-        )
-    if isinstance(step, Tensor):
-        steps = step.reshape(-1).to(weight.device, weight.dtype)
-    else:
-        steps = weight.new_full((1,), step)
-    if _serves(weight, post, pre, decay, steps):
-        return triton_launch.update(post, pre, _summed(decay), weight, steps, precision)
-    wanted = LocalUpdate((Outer(post, pre),), decay)
-    change = torch_backend.accumulate(wanted, weight, torch.empty_like(weight))
-    add_scaled(weight, change, steps[:, None])
-    return row_norms(weight).square_()
+    top: Tensor,
+    coarse: bool = False,
+) -> Tensor | None:
+    """See `torch_backend.largest_change`."""
+    if not renews(post, pre, weight) or not _serves(weight, decay):
+        return None
+    precision = "bf16" if coarse else PRECISIONS[0]
+    return triton_launch.largest_change(post, _written(pre), decay, weight, precision)
 
 
-def row_bounds(post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor) -> Tensor:
-    r"""What no entry of a row of the raw change exceeds in size, from vectors and one pass over w.
-
-    $$b_j = \sum_n |post_{nj}|\, \max_i |pre_{ni}|
-      + \Big|\sum_n decay_{nj}\Big| \max_i |w_{ji}| \;\ge\; \max_i |\Delta w_{ji}|$$
-
-    Rows tried in descending order of $b$, until one is not above the largest change so far, give
-    the layer's largest change exactly. Bounds are raised by what sums of ``n`` numbers can err;
-    products of numbers rounded to bfloat16 may exceed them by 1 in 100.
-
-    Args:
-        post: shape ``(n, n_out)``.
-        pre: shape ``(n, n_in)``.
-        decay: shape ``(n, n_out)``, or ``None``.
-        weight: shape ``(n_out, n_in)``.
-
-    Returns:
-        Shape ``(n_out,)``; NaN where the change may be.
-
-    Raises:
-        ConfigError: for shapes that are not these.
-
-    Example:
-        >>> import torch
-        >>> row_bounds(torch.ones(1, 1), torch.tensor([[3.0, -4.0]]), None, torch.zeros(1, 2))
-        tensor([4.0000])
-    """
-    _check("row_bounds", post, pre, decay, weight)
-    if _serves(weight, post, pre, decay):
-        found = triton_launch.bounds(post, pre, decay, weight)
-    else:
-        found = post.abs().mT @ _highest(pre)
-        if decay is not None:
-            found = found + decay.sum(0).abs() * _highest(weight)
-    return found * (1 + 2 * (len(post) + 8) * torch.finfo(weight.dtype).eps)
-
-
-def _highest(matrix: Tensor) -> Tensor:
-    """Largest absolute value of each row; 0 for rows without columns."""
-    return matrix.abs().amax(1) if matrix.shape[1] else matrix.new_zeros(len(matrix))
+def _written(pre: Tensor) -> Tensor:
+    """The matrix of all windows, made once for a step, where they are not worked on as tiles."""
+    return pre.made if isinstance(pre, Patches) and not pre.side else pre
 
 
 def _summed(decay: Tensor | None) -> Tensor | None:
@@ -192,21 +133,6 @@ def _summed(decay: Tensor | None) -> Tensor | None:
 def _flat(*tensors: Tensor | None) -> bool:
     """Whether there are no groups."""
     return all(value is None or value.ndim == 2 for value in tensors)
-
-
-def _check(name: str, post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor) -> None:
-    """Refuse shapes that are not as agreed: a kernel would read beside them."""
-    n_out, n_in = weight.shape
-    n = len(post)
-    needed = {"post": (post, (n, n_out)), "pre": (pre, (n, n_in))}
-    if decay is not None:
-        needed["decay"] = (decay, (n, n_out))
-    for which, (value, shape) in needed.items():
-        if value.shape != shape:
-            raise ConfigError(
-                f"{name}: {which} has shape {tuple(value.shape)}; {shape} is needed for weights "
-                f"{(n_out, n_in)} and {n} competitions"
-            )
 
 
 def _check_precision(precision: str) -> None:

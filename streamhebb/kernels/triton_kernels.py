@@ -17,12 +17,12 @@ from streamhebb.kernels._triton import compiled, constexpr, tensor, tl
 @compiled
 def product(
     a: tensor, b: tensor, out: tensor,
-    weight: tensor, decay: tensor, step: tensor, squares: tensor,
+    weight: tensor, decay: tensor, step: tensor, found: tensor,
     m: tensor, n: tensor, k: tensor, each: tensor,
     a_row: tensor, a_col: tensor, a_next: tensor, b_row: tensor, b_col: tensor, b_next: tensor,
     out_part: tensor, out_row: tensor, out_col: tensor,
     w_row: tensor, w_col: tensor, step_row: tensor,
-    DECAYS: constexpr, UPDATES: constexpr, PRECISION: constexpr, EMULATED: constexpr,
+    DECAYS: constexpr, END: constexpr, PRECISION: constexpr, EMULATED: constexpr,
     BLOCK_M: constexpr, BLOCK_N: constexpr, BLOCK_K: constexpr,
 ) -> None:  # fmt: skip
     """One tile of ``a @ b``, over one part of the inner dimension, and its `_end`.
@@ -62,7 +62,7 @@ def product(
     _end(
         sums, rows, cols, tile, across, m, n,
         out + part * out_part, out_row, out_col,
-        weight, w_row, w_col, decay, step, step_row, squares, DECAYS, UPDATES,
+        weight, w_row, w_col, decay, step, step_row, found, DECAYS, END,
     )  # fmt: skip
 
 
@@ -77,10 +77,10 @@ def _rounded(x: tensor) -> tensor:
 @compiled
 def finish(
     parts: tensor, count: tensor, size: tensor, out: tensor,
-    weight: tensor, decay: tensor, step: tensor, squares: tensor,
+    weight: tensor, decay: tensor, step: tensor, found: tensor,
     m: tensor, n: tensor, out_row: tensor, out_col: tensor,
     w_row: tensor, w_col: tensor, step_row: tensor,
-    DECAYS: constexpr, UPDATES: constexpr, BLOCK_M: constexpr, BLOCK_N: constexpr,
+    DECAYS: constexpr, END: constexpr, BLOCK_M: constexpr, BLOCK_N: constexpr,
 ) -> None:  # fmt: skip
     """One tile of the sum of parts, in their order, and its `_end`; ``parts (count, m, n)``."""
     across = tl.cdiv(n, BLOCK_N)
@@ -95,7 +95,7 @@ def finish(
         at += size
     _end(
         sums, rows, cols, tile, across, m, n, out, out_row, out_col,
-        weight, w_row, w_col, decay, step, step_row, squares, DECAYS, UPDATES,
+        weight, w_row, w_col, decay, step, step_row, found, DECAYS, END,
     )  # fmt: skip
 
 
@@ -103,27 +103,34 @@ def finish(
 def _end(
     sums: tensor, rows: tensor, cols: tensor, tile: tensor, across: tensor, m: tensor, n: tensor,
     out: tensor, out_row: tensor, out_col: tensor, weight: tensor, w_row: tensor, w_col: tensor,
-    decay: tensor, step: tensor, step_row: tensor, squares: tensor,
-    DECAYS: constexpr, UPDATES: constexpr,
+    decay: tensor, step: tensor, step_row: tensor, found: tensor,
+    DECAYS: constexpr, END: constexpr,
 ) -> None:  # fmt: skip
-    """Write the raw change, or take a step.
+    """Do with a tile of the raw change, ``sums - decay w``, what END says.
 
-    Without UPDATES ``out = sums - decay w``; with it ``w += step (sums - decay w)``, and
-    ``squares (m, across)`` gets the new weights' squares, summed over this tile, the ``tile``-th of
-    ``across`` in its row. DECAYS says whether there is a ``decay (m,)``, summed over competitions.
-    ``step (m,)`` has the stride 0 where all neurons share one.
+    ``"write"`` it to ``out``; ``"look"`` how large it is; or ``"add"`` it to the weights,
+    ``w += step (sums - decay w)``. ``found (m, across)`` then has a number for each row of this
+    tile, the ``tile``-th of ``across`` in its row: the largest absolute change, NaN if there is
+    one; or the new weights' squares, summed. DECAYS says whether there is a ``decay (m,)``, summed
+    over competitions. ``step (m,)`` has the stride 0 where all neurons share one.
     """
     inside = (rows < m)[:, None] & (cols < n)[None, :]
     w_at = weight + rows[:, None] * w_row + cols[None, :] * w_col
-    if DECAYS or UPDATES:
+    if DECAYS or END == "add":
         w = tl.load(w_at, mask=inside, other=0.0)
     if DECAYS:
         sums -= tl.load(decay + rows, mask=rows < m, other=0.0)[:, None] * w
-    if UPDATES:
+    if END == "add":
         w += tl.load(step + rows * step_row, mask=rows < m, other=0.0)[:, None] * sums
         tl.store(w_at, w, mask=inside)
         square = tl.sum(tl.where(inside, w * w, 0.0), 1)
-        tl.store(squares + rows * across + tile, square, mask=rows < m)
+        tl.store(found + rows * across + tile, square, mask=rows < m)
+    elif END == "look":
+        size = tl.where(inside, tl.abs(sums), 0.0)
+        missing = tl.max((size != size).to(tl.int32), 1) > 0
+        top = tl.max(tl.where(size == size, size, 0.0), 1)
+        top = tl.where(missing, float("nan"), top)
+        tl.store(found + rows * across + tile, top, mask=rows < m)
     else:
         tl.store(out + rows[:, None] * out_row + cols[None, :] * out_col, sums, mask=inside)
 
@@ -190,52 +197,3 @@ def soft_wta_wide(
         if ANTI_HEBBIAN:
             share = tl.where(at == winner, share, -share)
         tl.store(out + number * k + at, share, mask=at < k)
-
-
-@compiled
-def largest(
-    matrix: tensor, out: tensor, m: tensor, n: tensor, row: tensor, col: tensor,
-    BLOCK_M: constexpr, BLOCK_N: constexpr,
-) -> None:  # fmt: skip
-    """Largest absolute value of each row, NaN if there is one; ``matrix (m, n)``, ``out (m,)``."""
-    rows = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
-    top = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
-    for start in range(0, n, BLOCK_N):
-        cols = (start + tl.arange(0, BLOCK_N)).to(tl.int64)
-        inside = (rows < m)[:, None] & (cols < n)[None, :]
-        value = tl.load(matrix + rows[:, None] * row + cols[None, :] * col, mask=inside, other=0.0)
-        value = tl.abs(value)
-        top = tl.where((value > top) | (value != value), value, top)  # a NaN is never replaced
-    missing = tl.max((top != top).to(tl.int32), 1) > 0
-    tl.store(out + rows, tl.where(missing, float("nan"), tl.max(top, 1)), mask=rows < m)
-
-
-@compiled
-def bounds(
-    post: tensor, seen: tensor, decay: tensor, reach: tensor, lost: tensor,
-    n: tensor, m: tensor, each: tensor,
-    post_row: tensor, post_col: tensor, decay_row: tensor, decay_col: tensor,
-    DECAYS: constexpr, BLOCK_N: constexpr, BLOCK_M: constexpr,
-) -> None:  # fmt: skip
-    """Sums over one part of the competitions: ``|post| seen``, and ``decay``.
-
-    ``post`` and ``decay (n, m)``, ``seen (n,)``, ``reach`` and ``lost (parts, m)``. A part is
-    ``each`` competitions.
-    """
-    cols = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
-    part = tl.program_id(1).to(tl.int64)
-    first = part * each
-    last = tl.minimum(first + each, n)
-    reached = tl.zeros((BLOCK_M,), tl.float32)
-    gone = tl.zeros((BLOCK_M,), tl.float32)
-    for start in range(first, last, BLOCK_N):
-        rows = start + tl.arange(0, BLOCK_N)
-        inside = (rows < last)[:, None] & (cols < m)[None, :]
-        x = tl.load(seen + rows, mask=rows < last, other=0.0)
-        y = tl.load(post + rows[:, None] * post_row + cols[None, :] * post_col, inside, 0.0)
-        reached += tl.sum(tl.abs(y) * x[:, None], 0)
-        if DECAYS:
-            d = tl.load(decay + rows[:, None] * decay_row + cols[None, :] * decay_col, inside, 0.0)
-            gone += tl.sum(d, 0)
-    tl.store(reach + part * m + cols, reached, mask=cols < m)
-    tl.store(lost + part * m + cols, gone, mask=cols < m)

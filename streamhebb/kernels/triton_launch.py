@@ -86,13 +86,22 @@ def change(
         _product(post.mT, pre, out, precision, weight, decay)
 
 
+def largest_change(
+    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, precision: str
+) -> Tensor:
+    """The largest absolute number of that change, which is written nowhere; a scalar."""
+    if not weight.numel():
+        return weight.new_zeros(())
+    return _product(post.mT, pre, weight, precision, weight, decay, end="look").amax()
+
+
 def update(
     post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, step: Tensor, precision: str
 ) -> Tensor:
     """Add ``step`` times that change; ``step (n_out,)`` or a number. Return squared norms."""
     if not weight.numel():
         return weight.new_zeros(len(weight))
-    return _product(post.mT, pre, weight, precision, weight, decay, step)
+    return _product(post.mT, pre, weight, precision, weight, decay, step, "add").sum(1)
 
 
 def _product(
@@ -103,8 +112,9 @@ def _product(
     weight: Tensor | None = None,
     decay: Tensor | None = None,
     step: Tensor | None = None,
+    end: str = "write",
 ) -> Tensor:
-    """Launch what `tiles` says. With a ``step``, return the squared norms of the new rows."""
+    """Launch what `tiles` says; return what was found of each row, by tile, if it ends so."""
     (m, k), n = a.shape, b.shape[1]
     weight = out if weight is None else weight
     cut = tiles(m, n, k, precision)
@@ -116,25 +126,26 @@ def _product(
     # An argument that is not there is another one.
     own = weight if decay is None else decay
     steps = weight if step is None else step.expand(m)
-    squares = weight if step is None else out.new_empty(m, _cut(n, wide))
-    flags = {"DECAYS": decay is not None, "UPDATES": step is not None}
+    found = weight if end == "write" else out.new_empty(m, _cut(n, wide))
+    own_end = {"DECAYS": decay is not None, "END": end}
+    first = own_end if ends else {"DECAYS": False, "END": "write"}
     with _on(out):
         on_card.product[_cut(m, cut.m) * _cut(n, cut.n), count](
-            a, b, parts, weight, own, steps, squares, m, n, k, each,
+            a, b, parts, weight, own, steps, found, m, n, k, each,
             *a.stride(), cut.k * a.stride(1), *b.stride(), cut.k * b.stride(0),
             *parts.stride(), *weight.stride(), steps.stride(0),
-            **(flags if ends else dict.fromkeys(flags, False)),
+            **first,
             PRECISION=precision, EMULATED=interpreted(on_card.product),
             BLOCK_M=cut.m, BLOCK_N=cut.n, BLOCK_K=cut.k,
             num_warps=cut.warps, num_stages=cut.stages,
         )  # fmt: skip
         if not ends:
             on_card.finish[_cut(m, tall) * _cut(n, wide),](
-                parts, count, parts.stride(0), out, weight, own, steps, squares, m, n,
+                parts, count, parts.stride(0), out, weight, own, steps, found, m, n,
                 *out.stride(), *weight.stride(), steps.stride(0),
-                **flags, BLOCK_M=tall, BLOCK_N=wide,
+                **own_end, BLOCK_M=tall, BLOCK_N=wide,
             )  # fmt: skip
-    return squares if step is None else squares.sum(1)
+    return found
 
 
 def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
@@ -157,40 +168,6 @@ def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
                 ANTI_HEBBIAN=anti_hebbian, BLOCK_N=tall, BLOCK_K=wide, num_warps=4,
             )  # fmt: skip
     return out
-
-
-def largest(matrix: Tensor) -> Tensor:
-    """Largest absolute value of each row, ``(m, n)`` to ``(m,)``; 0 for rows without columns."""
-    m, n = matrix.shape
-    out = matrix.new_empty(m)
-    if m:
-        wide = _power(n, 16, 1024)
-        tall = max(1, AT_ONCE // wide)
-        with _on(matrix):
-            on_card.largest[_cut(m, tall),](
-                matrix, out, m, n, *matrix.stride(), BLOCK_M=tall, BLOCK_N=wide
-            )
-    return out
-
-
-def bounds(post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor) -> Tensor:
-    """Row bounds without the margin for rounding, shape ``(n_out,)``."""
-    n, m = post.shape
-    if not m:
-        return weight.new_zeros(0)
-    parts = max(1, min(n // 64, PARTS))
-    each = _cut(n, parts)
-    parts = _cut(n, each) if n else 1
-    reach, lost = weight.new_empty(parts, m), weight.new_empty(parts, m)
-    own = post if decay is None else decay
-    with _on(weight):
-        on_card.bounds[_cut(m, 32), parts](
-            post, largest(pre), own, reach, lost, n, m, each, *post.stride(), *own.stride(),
-            DECAYS=decay is not None, BLOCK_N=32, BLOCK_M=32,
-        )  # fmt: skip
-    if decay is None:
-        return reach.sum(0)
-    return reach.sum(0) + lost.sum(0).abs() * largest(weight)
 
 
 def _on(tensor: Tensor) -> AbstractContextManager[object]:

@@ -47,7 +47,8 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
         return _of_few(layer, update, few, step, kept)
     if not whole and _of_events(layer, update, step):
         return kept
-    if whole or not kernels.in_cache(update, layer.weight, layer.wiring):
+    foreseen = hasattr(layer.scaling, "foresee")
+    if whole or not kernels.in_cache(update, layer.weight, layer.wiring, foreseen):
         return _whole(layer, update, step, kept)
     if update.decay is not None:
         update = update._replace(decay=kernels.over_competitions(update.decay)[None])  # once

@@ -107,13 +107,13 @@ def test_modules_of_triton_kernels_load_without_it_and_leave_the_work_to_torch()
     code = (
         "import sys, torch; sys.modules['triton'] = None;"
         "from streamhebb.kernels import triton_backend as t;"
-        "w = torch.zeros(1, 2); x = torch.tensor([[3.0, 4.0]]); y = torch.ones(1, 1);"
-        "print(t.fused_update(y, x, None, w, 1.0).item(), t.drive(x, w).item())"
+        "w = torch.ones(1, 2); x = torch.tensor([[3.0, 4.0]]); y = torch.ones(1, 1);"
+        "print(t.renews(y, x, w), t.drive(x, w).item())"
     )
     out = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout
-    assert out.strip() == "25.0 25.0"
+    assert out.strip() == "False 7.0"
 
 
 def test_the_choice_is_that_of_all_threads() -> None:

@@ -18,6 +18,7 @@ import streamhebb as sh
 from streamhebb import kernels
 from streamhebb.errors import ConfigError
 from streamhebb.kernels import torch_backend, triton_backend, triton_launch
+from streamhebb.kernels.renewal import Renewal
 from streamhebb.kernels.triton_launch import Tiles
 from streamhebb.values import LocalUpdate, Outer
 from tests import oracles
@@ -111,22 +112,31 @@ def test_the_raw_change_is_as_the_update_says(case: Any) -> None:
     close(found, *right(y, x, d, w))
 
 
+def renewed(
+    y: Tensor, x: Tensor, d: Tensor | None, w: Tensor, step: Tensor | float, coarse: bool = False
+) -> tuple[Tensor, Tensor]:
+    """New weights, and the length of each row."""
+    new, norm = w.clone(), torch.full((len(w),), math.nan, device=DEVICE)
+    steps = torch.as_tensor(step, device=DEVICE).expand(len(w))
+    rows = Renewal(None if d is None else d.sum(0), steps, new, norm)
+    assert triton_backend.renew(y, x, rows, coarse)
+    return new, norm
+
+
 @few
-@given(case=cases(), kind=st.sampled_from(["number", "scalar", "vector", "column"]))
-def test_a_fused_update_is_change_and_step(case: Any, kind: str) -> None:
+@given(case=cases(), same=st.booleans())
+def test_weights_are_renewed_by_change_and_step(case: Any, same: bool) -> None:
     y, x, d, w, how = case
-    own = torch.rand(len(w), device=DEVICE)
-    step: Any = {"number": 0.25, "scalar": own[0], "vector": own, "column": own[:, None]}[kind]
+    step = torch.tensor(0.25, device=DEVICE) if same else torch.rand(len(w), device=DEVICE)
     change, size = right(y, x, d, w)
-    by = torch.as_tensor(step, dtype=torch.float64, device=DEVICE).reshape(-1, 1)
-    expected, sizes = w.double() + by * change, w.double().abs() + by * size
-    twin = w.clone()
+    by = step.double().reshape(-1, 1)
     with cut(*how):
-        squares = triton_backend.fused_update(y, x, d, w, step)
-        assert torch.equal(squares, triton_backend.fused_update(y, x, d, twin, step))
-    close(w, expected, sizes)
-    assert torch.equal(w, twin)
-    close(squares, w.double().square().sum(1), w.double().square().sum(1))
+        new, norm = renewed(y, x, d, w, step)
+        again = renewed(y, x, d, w, step)
+    close(new, w.double() + by * change, w.double().abs() + by * size)
+    assert torch.equal(new, again[0])
+    assert torch.equal(norm, again[1])
+    close(norm, new.double().norm(dim=1), new.double().norm(dim=1))
 
 
 @pytest.mark.parametrize("parts", [1, 2])
@@ -134,31 +144,49 @@ def test_norms_are_added_up_over_all_tiles_of_a_row(parts: int) -> None:
     chance = Chance(0)
     y, x, w = chance(40, 20), chance(40, 150), chance(20, 150)
     with cut(16, parts):
-        squares = triton_backend.fused_update(y, x, None, w, 0.1)
-    torch.testing.assert_close(squares.double(), w.double().square().sum(1), rtol=1e-5, atol=0)
+        new, norm = renewed(y, x, None, w, 0.1)
+    torch.testing.assert_close(norm.double(), new.double().norm(dim=1), rtol=1e-5, atol=0)
 
 
 @few
-@given(case=cases())
-def test_no_change_exceeds_the_bound_of_its_row(case: Any) -> None:
-    y, x, d, w, _ = case
-    bounds = triton_backend.row_bounds(y, x, d, w).double()
-    change, _ = right(y, x, d, w)
-    assert (change.abs().amax(1) <= bounds).all()
-    lost = 0.0 if d is None else d.double().sum(0).abs() * w.double().abs().amax(1)
-    formula = y.double().abs().T @ x.double().abs().amax(1) + lost
-    assert (bounds <= formula * (1 + 1e-4)).all()
-    by_torch = triton_backend.row_bounds(*(v if v is None else v.double() for v in (y, x, d, w)))
-    torch.testing.assert_close(bounds, by_torch, rtol=1e-4, atol=1e-30)
+@given(case=cases(), coarse=st.booleans())
+def test_the_largest_change_is_that_of_the_change_written_out(case: Any, coarse: bool) -> None:
+    y, x, d, w, how = case
+    summed = None if d is None else d.sum(0)
+    update = LocalUpdate((Outer(y, x),), d)
+    with cut(*how):
+        found = triton_backend.largest_change(y, x, summed, w, w.new_empty(0), coarse)
+        change = triton_backend.accumulate(update, w, torch.empty_like(w), None, coarse)
+    assert found is not None
+    assert found == change.abs().max()
 
 
-def test_bounds_of_many_competitions_are_added_up_in_parts() -> None:
-    chance = Chance(0)
-    y, x, d, w = chance(300, 5), chance(300, 3), chance(300, 5), chance(5, 3)
-    found = triton_backend.row_bounds(y, x, d, w)
-    lost = d.double().sum(0).abs() * w.double().abs().amax(1)
-    formula = y.double().abs().T @ x.double().abs().amax(1) + lost
-    torch.testing.assert_close(found.double(), formula, rtol=2e-4, atol=0)
+def test_of_many_competitions_the_change_is_written_out() -> None:
+    y, x, w = (torch.ones(257, 3).to(DEVICE), torch.ones(257, 2).to(DEVICE), torch.ones(3, 2))
+    w = w.to(DEVICE)
+    assert not triton_backend.renews(y, x, w)
+    assert triton_backend.largest_change(y, x, None, w, w.new_empty(0), False) is None
+    assert triton_backend.renews(y[1:], x[1:], w)
+
+
+@pytest.mark.parametrize("precision", ["full", "bfloat16"])
+def test_a_layer_that_divides_by_its_largest_change_writes_no_change(
+    precision: str, launched: list[str]
+) -> None:
+    nets = []
+    for name in ("torch", "triton"):
+        layer = sh.Conv2d(2, 7, 3, padding=1, rate=sh.NormRate(0.05), scaling=sh.LayerMax())
+        layer.precision = precision
+        net = sh.StreamNet(layer, seed=0).to(DEVICE)
+        with kernels.use(name):
+            for x in torch.rand(3, 1, 2, 5, 4, generator=torch.Generator().manual_seed(1)):
+                net.step(x.to(DEVICE))
+        nets.append(net)
+    assert launched == ["drive", "soft_wta", "largest_change", "update"] * 3
+    before, after = (net.layers[0] for net in nets)
+    torch.testing.assert_close(after.weight, before.weight, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(after.rows().norm, after.weight.norm(dim=1))
+    assert after.unforeseen == 0
 
 
 # -- soft winner-take-all ----------------------------------------------------------------------
@@ -233,11 +261,11 @@ def test_the_smallest_shapes(n: int, n_out: int, n_in: int) -> None:
     assert torch.equal(triton_backend.drive(x, w), torch.full((n, n_out), n_in * 1.0).to(DEVICE))
     out = triton_backend.accumulate(LocalUpdate((Outer(y, x),), y), w, torch.empty_like(w))
     assert torch.equal(out, torch.zeros_like(w))
-    squares = triton_backend.fused_update(y, x, None, w, 1.0)
-    assert torch.equal(w, torch.full_like(w, 1.0 + n))
-    assert torch.equal(squares, torch.full_like(squares, n_in * (1.0 + n) ** 2))
-    bounds = triton_backend.row_bounds(y, x, None, w)
-    torch.testing.assert_close(bounds, torch.full_like(bounds, n * bool(n_in)), rtol=1e-4, atol=0)
+    new, norm = renewed(y, x, None, w, 1.0)
+    assert torch.equal(new, torch.full_like(w, 1.0 + n))
+    torch.testing.assert_close(norm, torch.full_like(norm, math.sqrt(n_in) * (1.0 + n)))
+    found = triton_backend.largest_change(y, x, None, w, w.new_empty(0), False)
+    assert found == (n if n_in and n_out else 0)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -258,12 +286,11 @@ def test_numbers_that_are_not_finite_pass_through_products(where: str, bad: floa
         if where in ("pre", "weight"):
             u = triton_backend.drive(x, w, precision)
             torch.testing.assert_close(u, x @ w.T, equal_nan=True)
-    twin = w.clone()
-    squares = triton_backend.fused_update(y, x, d, twin, 1.0)
-    torch.testing.assert_close(twin, w + expected, equal_nan=True)
-    assert not squares[-1].isfinite()
-    bounds = triton_backend.row_bounds(y, x, d, w)
-    assert not (bounds[-1].isfinite())
+    new, norm = renewed(y, x, d, w, 1.0)
+    torch.testing.assert_close(new, w + expected, equal_nan=True)
+    assert not norm[-1].isfinite()
+    largest = triton_backend.largest_change(y, x, d.sum(0), w, w.new_empty(0), False)
+    torch.testing.assert_close(largest, expected.abs().max(), equal_nan=True)
 
 
 # -- bfloat16 ----------------------------------------------------------------------------------
@@ -301,7 +328,7 @@ def test_bf16_rounds_to_even_where_two_are_as_near() -> None:
 def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of what has been launched since."""
     names: list[str] = []
-    for name in ("drive", "change", "update", "soft_wta", "bounds"):
+    for name in ("drive", "change", "update", "soft_wta", "largest_change"):
         function = getattr(triton_launch, name)
         monkeypatch.setattr(
             triton_launch, name, lambda *a, f=function, n=name: (names.append(n), f(*a))[1]
@@ -314,9 +341,9 @@ def test_what_is_served_is_launched(launched: list[str]) -> None:
     with kernels.use("triton"):
         y = kernels.soft_wta(kernels.drive(x, w), 1.0, True)
         kernels.accumulate(LocalUpdate((Outer(y, x),), y), w, torch.empty_like(w))
-    triton_backend.fused_update(y, x, y, w, 0.1)
-    triton_backend.row_bounds(y, x, y, w)
-    assert launched == ["drive", "soft_wta", "change", "update", "bounds"]
+    renewed(y, x, y, w, 0.1)
+    triton_backend.largest_change(y, x, y.sum(0), w, w.new_empty(0), False)
+    assert launched == ["drive", "soft_wta", "change", "update", "largest_change"]
 
 
 def test_bf16_is_had_by_name(launched: list[str]) -> None:
@@ -371,13 +398,12 @@ def test_torch_does_what_is_not_served(launched: list[str]) -> None:
     assert launched == []
 
 
-def test_a_fused_update_by_torch_is_the_same(launched: list[str]) -> None:
-    chance = Chance(1)
-    y, x, w = chance(5, 3).double(), chance(5, 4).double(), chance(3, 4).double()
-    expected = w + 0.5 * (y.T @ x - y.sum(0)[:, None] * w)
-    squares = triton_backend.fused_update(y, x, y, w, torch.tensor(0.5))
-    torch.testing.assert_close(w, expected)
-    torch.testing.assert_close(squares, expected.square().sum(1))
+def test_other_numbers_are_not_renewed(launched: list[str]) -> None:
+    y, x, w = (torch.rand(shape, device=DEVICE).double() for shape in ((5, 3), (5, 4), (3, 4)))
+    rows = Renewal(None, w[:, 0], w, w[:, 1])
+    assert not triton_backend.renews(y, x, w)
+    assert not triton_backend.renew(y, x, rows)
+    assert triton_backend.largest_change(y, x, None, w, w[:, 0], False) is None
     assert launched == []
 
 
@@ -386,27 +412,9 @@ def test_a_wrong_precision_is_refused() -> None:
     for work in (
         lambda: triton_backend.drive(x, x, precision="tf32"),
         lambda: triton_backend.accumulate(LocalUpdate((Outer(x, x),)), x, x, precision="tf32"),
-        lambda: triton_backend.fused_update(x, x, None, x, 1.0, "tf32"),
     ):
         with pytest.raises(ConfigError, match=r"'tf32' is not allowed; choose one of \('tf32x3'"):
             work()
-
-
-def test_wrong_shapes_are_refused_before_a_kernel_reads_beside_them() -> None:
-    y, x, w = (torch.ones(shape, device=DEVICE) for shape in ((3, 2), (3, 4), (2, 4)))
-    for name, which, wrong in [
-        ("post", 0, torch.ones(3, 3)), ("pre", 1, torch.ones(2, 4)), ("pre", 1, torch.ones(3, 5)),
-        ("decay", 2, torch.ones(1, 2)), ("decay", 2, torch.ones(2)), ("post", 0, torch.ones(2)),
-        ("post", 0, torch.ones(1, 3, 2)),
-    ]:  # fmt: skip
-        args = [y, x, y, w]
-        args[which] = wrong.to(DEVICE)
-        with pytest.raises(ConfigError, match=rf"fused_update: {name} has shape"):
-            triton_backend.fused_update(*args, 1.0)
-        with pytest.raises(ConfigError, match=rf"row_bounds: {name} has shape"):
-            triton_backend.row_bounds(*args)
-    with pytest.raises(ConfigError, match=r"step has shape \(3,\); .* each of the 2 neurons"):
-        triton_backend.fused_update(y, x, y, w, torch.ones(3, device=DEVICE))
 
 
 # -- how work is cut ---------------------------------------------------------------------------

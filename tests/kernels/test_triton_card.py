@@ -11,7 +11,8 @@ from torch import Tensor
 
 import streamhebb as sh
 from streamhebb import kernels
-from streamhebb.kernels import triton_backend
+from streamhebb.kernels import triton_backend, triton_launch
+from streamhebb.kernels.renewal import Renewal
 from streamhebb.schedule import CudaGraphs, Serial
 from streamhebb.values import LocalUpdate, Outer
 
@@ -43,9 +44,11 @@ def step(y: Tensor, x: Tensor, w: Tensor, precision: str = "tf32x3") -> list[Ten
     share = triton_backend.soft_wta(u, 1.0, True)
     update = LocalUpdate((Outer(y, x),), share)
     change = triton_backend.accumulate(update, w, torch.empty_like(w), None, precision)
-    new = w.clone()
-    squares = triton_backend.fused_update(y, x, share, new, 1e-3, precision)
-    return [u, share, change, new, squares, triton_backend.row_bounds(y, x, share, w)]
+    total, rates = share.sum(0), torch.full_like(w[:, 0], 1e-3)
+    largest = triton_launch.largest_change(y, x, total, w, precision)
+    new, norm = w.clone(), torch.empty_like(total)
+    triton_backend.renew(y, x, Renewal(total, rates / largest, new, norm), precision == "bf16")
+    return [u, share, change, largest, new, norm]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -123,9 +126,11 @@ def test_places_beyond_32_bits() -> None:
     shares = triton_backend.soft_wta(far, 1.0, True), triton_backend.soft_wta(near, 1.0, True)
     assert torch.equal(*shares)
     y = drawn(3, 2, 32)
-    triton_backend.fused_update(y[0], y[1], None, far, 0.1)
-    triton_backend.fused_update(y[0], y[1], None, near, 0.1)
+    rates, norm = far.new_full((2,), 0.1), far.new_empty(2, 2)
+    triton_backend.renew(y[0], y[1], Renewal(None, rates, far, norm[0]))
+    triton_backend.renew(y[0], y[1], Renewal(None, rates, near, norm[1]))
     assert torch.equal(far, near)
+    assert torch.equal(norm[0], norm[1])
 
 
 def published(scheduler: Any, backend: str, batches: list[Tensor]) -> list[Tensor]:

@@ -63,6 +63,7 @@ def main(capability: int, large: bool) -> None:
         triton_launch.drive(x, w, precision)
         triton_launch.change(y, x, total, w, torch.empty_like(w), precision)
         triton_launch.update(y, x, total, w, total, precision)
+        triton_launch.largest_change(y, x, total, w, precision)
 
     if large:
         for precision in ("tf32x3", "ieee", "bf16"):
@@ -74,8 +75,6 @@ def main(capability: int, large: bool) -> None:
         work(1, 1, 1, "tf32x3")  # numbers that are 1 are compiled in
     for width in (96, triton_launch.WHOLE + 1):
         triton_launch.soft_wta(torch.zeros(2, width), 1.0, True)
-    y, x, w = torch.zeros(64, 96), torch.zeros(64, 27), torch.zeros(96, 27)
-    triton_launch.bounds(y, x, y, w)
     print(json.dumps({"triton": triton.__version__, "compiled": found}))
 
 
