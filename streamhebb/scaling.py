@@ -104,8 +104,15 @@ class LayerMax:
 def _remember(state: State, name: str, present: Tensor, memory: float) -> State:
     """Exponential average with ``memory`` samples; a plain mean while it is younger than that."""
     age = state["age"] + 1
-    share = (1 / age).clamp_min(1 / memory)
-    return {name: torch.lerp(state[name], present, share.to(present.dtype)), "age": age}
+    return {
+        name: torch.lerp(state[name], present, _share(age, memory).to(present.dtype)),
+        "age": age,
+    }
+
+
+def _share(age: Tensor, memory: float) -> Tensor:
+    """What the present one has in such an average."""
+    return (1 / age).clamp_min(1 / memory)
 
 
 @dataclass(frozen=True)
@@ -143,6 +150,23 @@ class NeuronRMS:
         # such changes. Divided by 1e-30 these became steps of 1e6, so the floor is that of squares.
         floor = torch.finfo(present.dtype).tiny
         return (state["mean_square"] + floor).sqrt_()[:, None], state
+
+    def running(self, state: State) -> Tensor:
+        """What a kernel needs that divides each neuron's change as soon as it is made.
+
+        Args:
+            state: this layer's own state of the scaling.
+
+        Returns:
+            Shape ``(n_out, 2)``: the mean square so far, which it writes anew, and the share of the
+            present one.
+        """
+        share = _share(state["age"] + 1, self.memory).to(state["mean_square"].dtype)
+        return torch.stack((state["mean_square"], share.expand_as(state["mean_square"])), 1)
+
+    def after(self, state: State, running: Tensor) -> State:
+        """Return the next state from what that kernel has written."""
+        return {"mean_square": running[:, 0], "age": state["age"] + 1}
 
 
 @dataclass(frozen=True)

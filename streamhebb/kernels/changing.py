@@ -176,18 +176,11 @@ def change(
         >>> weight
         tensor([[1.0000, 1.5000]])
     """
-    check_update(update, weight, weight, None)
     (outer,), backend = update.outer, active()
     post, pre = outer.post, outer.pre
-    decay = None if update.decay is None else over_competitions(update.decay)
-    norm = weight.new_empty(weight.shape[0])
-    bounded = pre.shape[0] > FEW and not backend.renews(post, pre, weight)
-    top = torch.empty_like(norm) if bounded else None
-    found = Rows(weight, norm, top, memory)
-    known = isinstance(step, Tensor)
-    steps = step[:, 0] if isinstance(step, Tensor) else norm  # the latter stands for it meanwhile
-    rows = Renewal(decay if known else None, steps, weight, norm, top, memory)
-    if known and backend.renew(post, pre, rows, coarse):
+    rows = _renewal(update, weight, step if isinstance(step, Tensor) else None, memory)
+    found = Rows(weight, rows.norm, rows.top, memory)
+    if isinstance(step, Tensor) and backend.renew(post, pre, rows, coarse):
         return found
     pieces = cut(weight.shape[0], weight.numel() * pre.shape[0])
     if isinstance(pre, Patches) and len(pieces) > 1:
@@ -201,13 +194,55 @@ def change(
             made, some = fresh((few.stop - few.start, weight.shape[1]), weight), rows.of(few)
             backend.product(post, pre, made, None, coarse, few)
             if not isinstance(step, Tensor):
-                if decay is not None:
-                    made.addcmul_(weight[few], decay[few, None], value=-1)
-                some = some._replace(step=step(few, made)[:, 0])
+                if some.decay is not None:
+                    made.addcmul_(some.weight, some.decay[:, None], value=-1)
+                some = some._replace(decay=None, step=step(few, made)[:, 0])
             backend.add(made, some)
 
     in_pieces(piece, len(pieces))
     return found
+
+
+def change_by_own(
+    update: LocalUpdate,
+    weight: Tensor,
+    step: Tensor,
+    running: Tensor,
+    coarse: bool = False,
+    memory: Tensor | None = None,
+) -> Rows | None:
+    r"""Change weights in place, each neuron by its change over the running size of its changes.
+
+    Args:
+        update: see `change`.
+        weight: see `change`.
+        step: shape ``(n_out, 1)``.
+        running: see [`Renewal`][streamhebb.kernels.renewal.Renewal], shape ``(n_out, 2)``; written.
+        coarse: see `change`.
+        memory: see `change`.
+
+    Returns:
+        What is known of the new weights; ``None`` if there is no one pass for that here, and
+        nothing was done.
+    """
+    (outer,) = update.outer
+    rows = _renewal(update, weight, step, memory)._replace(running=running)
+    if not active().renew(outer.post, outer.pre, rows, coarse):
+        return None
+    return Rows(weight, rows.norm, rows.top, memory)
+
+
+def _renewal(
+    update: LocalUpdate, weight: Tensor, step: Tensor | None, memory: Tensor | None
+) -> Renewal:
+    """What is to be done to each neuron; its length stands for a step that is not known yet."""
+    check_update(update, weight, weight, None)
+    (outer,) = update.outer
+    decay = None if update.decay is None else over_competitions(update.decay)
+    norm = weight.new_empty(weight.shape[0])
+    bounded = outer.pre.shape[0] > FEW and not active().renews(outer.post, outer.pre, weight)
+    top = torch.empty_like(norm) if bounded else None
+    return Renewal(decay, norm if step is None else step[:, 0], weight, norm, top, memory)
 
 
 def change_events(update: LocalUpdate, weight: Tensor, step: Tensor | float) -> bool:

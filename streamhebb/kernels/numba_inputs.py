@@ -29,6 +29,7 @@ FEW = 512
 _BEYOND = TALL - 1  # places of rows and inputs that are read and not used
 _NO_PAIRS = np.empty((0, 0), np.int32)
 _NO_FLOATS = NONE["torch.float32"][0]
+_NO_RUNNING = np.empty((0, 2), np.float32)
 
 
 class Inputs(Protocol):
@@ -81,7 +82,9 @@ def arrays(rows: Renewal) -> tuple[Array, ...]:
     pairs = _NO_PAIRS
     if rows.memory is not None and rows.weight.shape[1] % LANES == 0:
         pairs = rows.memory.view(torch.int32).numpy()
-    return (*(_NO_FLOATS if each is None else each.numpy() for each in rows[:5]), pairs)
+    running = _NO_RUNNING if rows.running is None else rows.running.numpy()
+    found = (_NO_FLOATS if each is None else each.numpy() for each in rows[:5])
+    return (*found, pairs, running)
 
 
 def add(change: Tensor, rows: Renewal) -> None:

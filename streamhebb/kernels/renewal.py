@@ -19,6 +19,9 @@ class Renewal(NamedTuple):
         norm: length of each neuron's weights, ``(n_out,)``; written.
         top: its largest absolute weight, ``(n_out,)``; written; or ``None``.
         memory: its weights in bfloat16, ``(n_out, n_in)``; written; or ``None``.
+        running: the mean square $m_j$ of its changes so far, written, and the share $p_j$ that the
+            present change has in it, ``(n_out, 2)``; the step is then divided by its root,
+            $m_j \leftarrow (1 - p_j) m_j + p_j \langle c_{ji}^2 \rangle_i$; or ``None``.
     """
 
     decay: Tensor | None
@@ -27,6 +30,7 @@ class Renewal(NamedTuple):
     norm: Tensor
     top: Tensor | None = None
     memory: Tensor | None = None
+    running: Tensor | None = None
 
     def of(self, own: slice) -> Renewal:
         """The same of some neurons."""

@@ -24,6 +24,7 @@ from streamhebb.kernels.vectors import (
 )
 
 _ROUNDING = np.float32(1.0001)  # a bound is itself rounded
+_TINY = np.finfo(np.float32).tiny  # as `NeuronRMS` has it
 
 
 @compiled
@@ -52,9 +53,28 @@ def _add(
 
 
 @compiled
+def _by(
+    made: Array, at: int, weight: Array, start: int, n_in: int, decay: Any, step: Any, own: Array
+) -> Any:
+    """The step of one row, divided by the root mean square of its changes; ``own`` says which."""
+    losing, squares = spread(-decay), spread(0.0)
+    full, apart = n_in // LANES * LANES, at - start
+    for i in range(start, start + full, LANES):
+        change = fma(losing, load(weight, i), load(made, apart + i))
+        squares = fma(change, change, squares)
+    square = total(squares)
+    for i in range(start + full, start + n_in):
+        change = made[apart + i] - decay * weight[i]
+        square += change * change
+    own[0] += own[1] * (square / np.float32(n_in) - own[0])
+    return step / np.sqrt(own[0] + _TINY)
+
+
+@compiled
 def add(
     change: Array, at: int, start: int, count: int,
     decay: Array, step: Array, weight: Array, norm: Array, top: Array, memory: Array,
+    running: Array,
 ) -> None:  # fmt: skip
     """Add ``step * (change - decay * weight)`` to some rows in place, and look at each meanwhile.
 
@@ -70,6 +90,7 @@ def add(
         top: largest absolute value in each row, shape ``(k,)``; written, unless it is empty.
         memory: for the weights in bfloat16, ``(k, n_in / 2)`` pairs, of rows that are full vectors;
             or empty.
+        running: see `Renewal`, ``(k, 2)``; or empty.
     """
     n_in, made, w, pairs = (
         weight.shape[1],
@@ -78,9 +99,11 @@ def add(
         memory.reshape(-1),
     )
     for n in range(count):
-        j = start + n
+        j, to, by = start + n, (at + n) * n_in, step[start + n]
         less = decay[j] if decay.size > 0 else np.float32(0)
-        norm[j], high = _add(made, (at + n) * n_in, w, j * n_in, n_in, less, step[j], pairs)
+        if running.size > 0:
+            by = _by(made, to, w, j * n_in, n_in, less, by, running[j])
+        norm[j], high = _add(made, to, w, j * n_in, n_in, less, by, pairs)
         if top.size > 0:
             top[j] = high
 
@@ -141,6 +164,7 @@ def _made(post: Array, seen: Array, n_in: int, j: int, row: Array) -> None:
 def renew(
     post: Array, first: int, pre: Array,
     decay: Array, step: Array, weight: Array, norm: Array, top: Array, memory: Array,
+    running: Array,
 ) -> None:  # fmt: skip
     """As `add`, with the change made here from few competitions: one pass over the weights.
 
@@ -154,14 +178,17 @@ def renew(
         norm: see `add`.
         top: see `add`.
         memory: see `add`.
+        running: see `add`.
     """
     k, n_in = weight.shape
     row, w, pairs = np.empty(n_in, np.float32), weight.reshape(-1), memory.reshape(-1)
     seen = pre.reshape(-1)
     for j in range(k):
         _made(post, seen, n_in, first + j, row)
-        less = decay[j] if decay.size > 0 else np.float32(0)
-        norm[j], high = _add(row, 0, w, j * n_in, n_in, less, step[j], pairs)
+        less, by = decay[j] if decay.size > 0 else np.float32(0), step[j]
+        if running.size > 0:
+            by = _by(row, 0, w, j * n_in, n_in, less, by, running[j])
+        norm[j], high = _add(row, 0, w, j * n_in, n_in, less, by, pairs)
         if top.size > 0:
             top[j] = high
 

@@ -343,7 +343,7 @@ def _loops(m: int, maps: Maps1d, layout: Layout) -> TileLoops:
         seen: Array, tiles: int, channels: int, down: int, right: int,
         post: Array, height: int, length: int, first: int,
         decay: Array, step: Array, weight: Array, norm: Array, top: Array, memory: Array,
-        mapped: Array, found: Array,
+        running: Array, mapped: Array, found: Array,
     ) -> None:  # fmt: skip
         """Change some neurons by that product, while it is near; as `row_loops.add` does.
 
@@ -363,6 +363,7 @@ def _loops(m: int, maps: Maps1d, layout: Layout) -> TileLoops:
             norm: see `row_loops.add`.
             top: see `row_loops.add`.
             memory: see `row_loops.add`.
+            running: see `row_loops.add`.
             mapped: see there.
             found: see there.
         """
@@ -374,7 +375,7 @@ def _loops(m: int, maps: Maps1d, layout: Layout) -> TileLoops:
                  mapped, found)  # fmt: skip
             for j in range(count):
                 map_change(found, j, count, channels, half, made[0])
-                add(made, 0, start + j, 1, decay, step, weight, norm, top, memory)
+                add(made, 0, start + j, 1, decay, step, weight, norm, top, memory, running)
 
     return TileLoops(inputs, respond, product, renew)
 

@@ -96,7 +96,7 @@ def renews(post: Tensor, pre: Tensor, weight: Tensor) -> bool:
 
 def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> bool:
     """See `torch_backend.renew`."""
-    known, pre = rows.top is None and rows.memory is None, _written(pre)
+    known, pre = rows.top is rows.memory is rows.running is None, _written(pre)
     if not known or not _serves(rows.weight, post, pre, rows.decay, rows.step):
         return False
     precision = "bf16" if coarse else PRECISIONS[0]

@@ -184,6 +184,7 @@ def _learn(outers: Any, numbers: Any) -> Any:
     def renew(
         post: Array, first: int, image: Array, rows: Array, parts: Array, length: int,
         decay: Array, step: Array, weight: Array, norm: Array, top: Array, memory: Array,
+        running: Array,
     ) -> None:  # fmt: skip
         """Change some neurons by that product, while it is near; as `row_loops.add` does.
 
@@ -200,6 +201,7 @@ def _learn(outers: Any, numbers: Any) -> Any:
             norm: see `row_loops.add`.
             top: see `row_loops.add`.
             memory: see `row_loops.add`.
+            running: see `row_loops.add`.
         """
         (k, n_in), soon = weight.shape, weight.reshape(-1)
         group = together(rows, post.shape[0], k)
@@ -208,7 +210,7 @@ def _learn(outers: Any, numbers: Any) -> Any:
             j = min(start, k - group)
             sum_up(post, first + j, image, rows, parts, length, made, soon, j)
             rest = j + group - start  # the others have been changed before
-            add(made, start - j, start, rest, decay, step, weight, norm, top, memory)
+            add(made, start - j, start, rest, decay, step, weight, norm, top, memory, running)
 
     @compiled
     def largest(

@@ -11,7 +11,7 @@ from streamhebb import kernels
 from streamhebb.layers import states
 from streamhebb.layers.rows import neurons_last
 from streamhebb.parts import State
-from streamhebb.scaling import NoScaling
+from streamhebb.scaling import NeuronRMS, NoScaling
 from streamhebb.values import LocalUpdate
 
 if TYPE_CHECKING:
@@ -55,9 +55,7 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
     steps = torch.as_tensor(step, dtype=layer.weight.dtype).expand(layer.weight.shape[0], 1)
     memory = layer.rows().memory if layer.coarse else None
     if layer.scaling.local:
-        by_rows = _ByRows(layer, steps, kept)
-        rows = kernels.change(update, layer.weight, by_rows, layer.coarse, memory)
-        state = by_rows.state()
+        rows, state = _by_own(layer, update, steps, memory, kept)
     else:
         divisor = _foreseen(layer, update)
         if divisor is None:
@@ -71,6 +69,20 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
     else:
         layer.remember(rows)
     return state
+
+
+def _by_own(
+    layer: PlasticLayer, update: LocalUpdate, steps: Tensor, memory: Tensor | None, kept: State
+) -> tuple[kernels.Rows, State]:
+    """Change each neuron by its change over a divisor of its own: in one pass if there is one."""
+    if type(layer.scaling) is NeuronRMS:  # another one may divide by something else
+        running = layer.scaling.running(kept)
+        rows = kernels.change_by_own(update, layer.weight, steps, running, layer.coarse, memory)
+        if rows is not None:
+            return rows, layer.scaling.after(kept, running)
+    by_rows = _ByRows(layer, steps, kept)
+    rows = kernels.change(update, layer.weight, by_rows, layer.coarse, memory)
+    return rows, by_rows.state()
 
 
 def _of_events(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> bool:

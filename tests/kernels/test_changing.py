@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import streamhebb as sh
@@ -387,3 +388,94 @@ class TestRadiiThatAreKept:
                     _, seen = each.observe(draw(batch, 300, seed=number).float())
                     each.learn(seen)
         assert torch.equal(layer.weight, twin.weight)
+
+
+# -- neurons that divide by the size of their own changes ------------------------------------------
+
+OWN_LAYERS = {
+    "one sample": (lambda: sh.Dense(90, 70, scaling=sh.NeuronRMS(3)), (1, 90), {}),
+    "few": (lambda: sh.Dense(95, 70, scaling=sh.NeuronRMS(3)), (3, 95), {}),
+    "many": (lambda: sh.Dense(96, 70, scaling=sh.NeuronRMS(3)), (40, 96), {}),
+    "windows": (lambda: sh.Conv2d(32, 40, 3, scaling=sh.NeuronRMS(3)), (2, 32, 9, 8), {}),
+    "few inputs": (lambda: sh.Conv2d(3, 40, 3, scaling=sh.NeuronRMS(3)), (2, 3, 9, 8), {}),
+    "tiles": (
+        lambda: sh.Conv2d(32, 40, 3, scaling=sh.NeuronRMS(3)),
+        (2, 32, 9, 8),
+        {"method": "winograd4"},
+    ),
+    "bfloat16": (
+        lambda: sh.Conv2d(32, 40, 3, scaling=sh.NeuronRMS(3)),
+        (2, 32, 9, 8),
+        {"precision": "bfloat16"},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OWN_LAYERS)
+def test_neurons_scale_themselves_in_the_pass_that_changes_them(kind, monkeypatch):
+    make, shape, more = OWN_LAYERS[kind]
+    if kind == "bfloat16" and not kernels.multiplies("cpu"):
+        pytest.skip("needs a processor that multiplies bfloat16")
+    layer, first = anew(make), anew(make).weight.double()
+    for name, value in more.items():
+        setattr(layer, name, value)
+    coarse, done = kind == "bfloat16", []
+    whole = copy.deepcopy(layer) if coarse else copy.deepcopy(layer).double()
+    renew = numba_backend.renew
+    monkeypatch.setattr(
+        numba_backend, "renew", lambda *given: done.append(renew(*given)) or done[-1]
+    )
+    for number in range(4):  # of which the last forgets a part of the first
+        x = 0.02 * draw(*shape, seed=number, dtype=torch.float32)  # no share is lost in float32
+        with torch.no_grad(), kernels.use("numba"), monkeypatch.context() as patch:
+            whole.learn(whole.observe(x.to(whole.weight.dtype))[1])
+            patch.setattr(changing, "LARGE", 1)
+            layer.learn(layer.observe(x)[1])
+    assert done == [True] * 4
+    share = 1e-3 if coarse else 1e-5  # what is rounded tells small differences apart
+    assert (layer.weight - whole.weight).norm() <= share * (whole.weight - first).norm()
+    state = dict(whole.named_buffers())
+    for name, value in layer.named_buffers():
+        if name.startswith("scaling"):
+            torch.testing.assert_close(value.double(), state[name].double(), rtol=share, atol=1e-12)
+    torch.testing.assert_close(layer.rows().norm, layer.weight.norm(dim=1))
+
+
+def anew(make):
+    layer = make()
+    layer.reset(torch.Generator().manual_seed(0))
+    return layer
+
+
+@settings(deadline=None)
+@given(
+    n=st.integers(1, 20), n_out=st.integers(1, 20), n_in=st.integers(1, 40),
+    decay=st.booleans(), age=st.integers(0, 200), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_the_divisor_of_that_pass_is_the_equation(n, n_out, n_in, decay, age, seed):
+    """In float64, number by number: mean square, step, weight."""
+    update, weight = an_update(n, n_out, n_in, seed, decay), draw(n_out, n_in, seed=seed + 3)
+    (outer,) = update.outer
+    post, pre, weight = outer.post.float(), outer.pre.float(), weight.float()
+    less = post.sum(0) if decay else None
+    scaling = sh.NeuronRMS(50)
+    state = {"mean_square": torch.rand(n_out), "age": torch.tensor(age, dtype=torch.float64)}
+    step, new, norm = torch.rand(n_out), weight.clone(), torch.empty(n_out)
+    running = scaling.running(state)
+    rows = Renewal(less, step, new, norm, None, None, running)
+    assume(numba_backend.renew(post, pre, rows))  # else torch does it
+    after, share = scaling.after(state, running), max(1 / (age + 1), 1 / 50)
+    assert after["age"] == age + 1
+    for j in range(n_out):
+        change = [
+            sum(float(post[t, j]) * float(pre[t, i]) for t in range(n))
+            - (float(less[j]) * float(weight[j, i]) if decay else 0.0)
+            for i in range(n_in)
+        ]
+        present = sum(value * value for value in change) / n_in
+        mean = (1 - share) * float(state["mean_square"][j]) + share * present
+        assert float(after["mean_square"][j]) == pytest.approx(mean, rel=1e-4, abs=1e-9)
+        for i in range(n_in):
+            wanted = float(weight[j, i]) + float(step[j]) * change[i] / math.sqrt(mean)
+            assert float(new[j, i]) == pytest.approx(wanted, rel=1e-4, abs=1e-4)
+    torch.testing.assert_close(norm, new.norm(dim=1))
