@@ -131,7 +131,7 @@ def in_cache(
         update: what is asked for.
         weight: shape ``(n_out, n_in)``.
         index: of a sparse layer.
-        foreseen: whether the step is known, or will be, before the change is.
+        foreseen: whether what it is divided by can be found without it.
     """
     if index is not None or len(update.outer) != 1 or update.dense is not None:
         return False

@@ -3,10 +3,10 @@
 * Products, to respond and to learn, with the decay taken off where the sum ends, so that the change
   is written once.
 * Soft winner-take-all: one pass over each competition.
-* A whole step of learning in one pass over the weights, where its size is known beforehand: the
-  change is added where the sum ends. The largest change of a layer is found by making it once
-  before and writing it nowhere, which takes less than writing and reading it as long as
-  competitions are `FEW`.
+* A whole step of learning in one pass over the weights: the change is added where the sum ends.
+  What it is divided by, the largest change of a layer or the size of each neuron's, is found by
+  making it once before and writing it nowhere, which takes less than writing and reading it as long
+  as competitions are `FEW`.
 
 Products are made of three in TF32, which is about as exact as float32, or of numbers rounded to
 bfloat16 in layers of that precision; see `PRECISIONS`. All else
@@ -96,11 +96,16 @@ def renews(post: Tensor, pre: Tensor, weight: Tensor) -> bool:
 
 def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> bool:
     """See `torch_backend.renew`."""
-    known, pre = rows.top is rows.memory is rows.running is None, _written(pre)
-    if not known or not _serves(rows.weight, post, pre, rows.decay, rows.step):
+    known, pre = rows.top is rows.memory is None, _written(pre)
+    if not known or not _serves(rows.weight, post, pre, rows.decay, rows.step, rows.running):
         return False
-    precision = "bf16" if coarse else PRECISIONS[0]
-    squares = triton_launch.update(post, pre, rows.decay, rows.weight, rows.step, precision)
+    precision, step = "bf16" if coarse else PRECISIONS[0], rows.step
+    if rows.running is not None:
+        present = triton_launch.squares(post, pre, rows.decay, rows.weight, precision)
+        mean, share = rows.running.unbind(1)
+        mean.lerp_(present / pre.shape[1], share)
+        step = step / (mean + torch.finfo(mean.dtype).tiny).sqrt_()  # as `NeuronRMS` has it
+    squares = triton_launch.update(post, pre, rows.decay, rows.weight, step, precision)
     torch.sqrt(squares, out=rows.norm)
     torch.autograd.graph.increment_version(rows.weight)
     return True

@@ -108,11 +108,12 @@ def _end(
 ) -> None:  # fmt: skip
     """Do with a tile of the raw change, ``sums - decay w``, what END says.
 
-    ``"write"`` it to ``out``; ``"look"`` how large it is; or ``"add"`` it to the weights,
-    ``w += step (sums - decay w)``. ``found (m, across)`` then has a number for each row of this
-    tile, the ``tile``-th of ``across`` in its row: the largest absolute change, NaN if there is
-    one; or the new weights' squares, summed. DECAYS says whether there is a ``decay (m,)``, summed
-    over competitions. ``step (m,)`` has the stride 0 where all neurons share one.
+    ``"write"`` it to ``out``; look at its ``"largest"`` number or its ``"squares"``; or ``"add"``
+    it to the weights, ``w += step (sums - decay w)``. ``found (m, across)`` then has a number for
+    each row of this tile, the ``tile``-th of ``across`` in its row: the largest absolute change,
+    NaN if there is one; its squares, summed; or those of the new weights. DECAYS says whether there
+    is a ``decay (m,)``, summed over competitions. ``step (m,)`` has the stride 0 where all neurons
+    share one.
     """
     inside = (rows < m)[:, None] & (cols < n)[None, :]
     w_at = weight + rows[:, None] * w_row + cols[None, :] * w_col
@@ -125,7 +126,10 @@ def _end(
         tl.store(w_at, w, mask=inside)
         square = tl.sum(tl.where(inside, w * w, 0.0), 1)
         tl.store(found + rows * across + tile, square, mask=rows < m)
-    elif END == "look":
+    elif END == "squares":
+        square = tl.sum(tl.where(inside, sums * sums, 0.0), 1)
+        tl.store(found + rows * across + tile, square, mask=rows < m)
+    elif END == "largest":
         size = tl.where(inside, tl.abs(sums), 0.0)
         missing = tl.max((size != size).to(tl.int32), 1) > 0
         top = tl.max(tl.where(size == size, size, 0.0), 1)

@@ -92,7 +92,16 @@ def largest_change(
     """The largest absolute number of that change, which is written nowhere; a scalar."""
     if not weight.numel():
         return weight.new_zeros(())
-    return _product(post.mT, pre, weight, precision, weight, decay, end="look").amax()
+    return _product(post.mT, pre, weight, precision, weight, decay, end="largest").amax()
+
+
+def squares(
+    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, precision: str
+) -> Tensor:
+    """The squares of that change, summed over each row, ``(n_out,)``; it is written nowhere."""
+    if not weight.numel():
+        return weight.new_zeros(len(weight))
+    return _product(post.mT, pre, weight, precision, weight, decay, end="squares").sum(1)
 
 
 def update(

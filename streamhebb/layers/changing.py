@@ -47,7 +47,7 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
         return _of_few(layer, update, few, step, kept)
     if not whole and _of_events(layer, update, step):
         return kept
-    foreseen = hasattr(layer.scaling, "foresee")
+    foreseen = hasattr(layer.scaling, "foresee") or type(layer.scaling) is NeuronRMS
     if whole or not kernels.in_cache(update, layer.weight, layer.wiring, foreseen):
         return _whole(layer, update, step, kept)
     if update.decay is not None:

@@ -48,7 +48,10 @@ def step(y: Tensor, x: Tensor, w: Tensor, precision: str = "tf32x3") -> list[Ten
     largest = triton_launch.largest_change(y, x, total, w, precision)
     new, norm = w.clone(), torch.empty_like(total)
     triton_backend.renew(y, x, Renewal(total, rates / largest, new, norm), precision == "bf16")
-    return [u, share, change, largest, new, norm]
+    own, running = w.clone(), w[:, :2].sigmoid()
+    rows = Renewal(total, rates, own, torch.empty_like(total), None, None, running)
+    triton_backend.renew(y, x, rows, precision == "bf16")
+    return [u, share, change, largest, new, norm, own, running]
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -64,6 +64,7 @@ def main(capability: int, large: bool) -> None:
         triton_launch.change(y, x, total, w, torch.empty_like(w), precision)
         triton_launch.update(y, x, total, w, total, precision)
         triton_launch.largest_change(y, x, total, w, precision)
+        triton_launch.squares(y, x, total, w, precision)
 
     if large:
         for precision in ("tf32x3", "ieee", "bf16"):
