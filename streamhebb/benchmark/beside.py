@@ -107,6 +107,7 @@ def draw(title: str, note: str, bars: Mapping[str, Mapping[str, Took]], path: Pa
     # Matplotlib is slow to import.
     from streamhebb.pictures.style import BLUE, INK, MUTED, ORANGE, new_figure, save, tidy
 
+    colours = (ORANGE, BLUE, INK, "#e8b27a", "#8fb7d9", MUTED)
     figure = new_figure(7.2, 3.8, title, note)
     axes = figure.add_subplot()
     groups = list(dict.fromkeys(name for side in bars.values() for name in side))
@@ -117,8 +118,10 @@ def draw(title: str, note: str, bars: Mapping[str, Mapping[str, Took]], path: Pa
         heights = [each.times for each in side.values()]
         low = [each.times - each.lowest for each in side.values()]
         high = [each.highest - each.times for each in side.values()]
-        colour = (ORANGE, BLUE, INK, "#e8b27a", "#8fb7d9", MUTED)[place % 6]
-        axes.bar(at, heights, 0.9 * width, color=colour, label=name)
+        again, number = divmod(place, len(colours))  # hatched, once all colours are taken
+        drawn = axes.bar(at, heights, 0.9 * width, color=colours[number], linewidth=0, label=name)
+        for bar in drawn:
+            bar.set(hatch="///" * again, edgecolor="white")
         axes.errorbar(at, heights, [low, high], fmt="none", ecolor=MUTED, elinewidth=1, capsize=3)
     axes.axhline(1, color=MUTED, linewidth=0.8)
     axes.set_xticks(range(len(groups)), groups)
