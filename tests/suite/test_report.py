@@ -108,6 +108,7 @@ def test_rows_and_columns_can_be_chosen():
         "hard WTA",
         "random, not normalised",
         "random, normalised",
+        "random, nets of WTA, normalised",
     )
     assert {cell.column for cell in figure.only(columns="1, 3").cells} == {1, 3}
     assert len(find("b1-temperature").only(columns="/10").columns) < 12
