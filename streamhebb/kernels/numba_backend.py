@@ -104,6 +104,7 @@ def _neurons(count: int, work: int) -> list[slice]:
     return [slice(a, b) for a, b in itertools.pairwise([0, *ends])]
 
 
+renews = torch_backend.renews
 fuses, moments, padded, pooled, powers = (
     numba_images.fuses,
     numba_images.moments,
@@ -255,9 +256,6 @@ def add(change: Tensor, rows: Renewal) -> None:
     torch.autograd.graph.increment_version(rows.weight)  # torch cannot know that it was changed
 
 
-renews = torch_backend.renews
-
-
 def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> bool:
     """See `torch_backend.renew`."""
     weight = rows.weight
@@ -286,13 +284,9 @@ def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> boo
 
 
 def largest_change(
-    post: Tensor,
-    pre: Tensor,
-    decay: Tensor | None,
-    weight: Tensor,
-    top: Tensor,
+    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, top: Tensor,
     coarse: bool = False,
-) -> Tensor | None:
+) -> Tensor | None:  # fmt: skip
     """See `torch_backend.largest_change`; of few competitions it is always found."""
     few = not coarse and 0 < pre.shape[0] <= FEW and weight.numel() > 0
     if not few or not _single(weight) or not _serves(weight, post, made(pre), top):
