@@ -160,12 +160,27 @@ class NeuronRMS:
         Returns:
             Shape ``(n_out, 2)``: the mean square so far, which it writes anew, and the share of the
             present one.
+
+        Example:
+            >>> scaling = NeuronRMS(memory=4)
+            >>> scaling.running(scaling.init(1))  # nothing so far; the first one will be all
+            tensor([[0., 1.]])
         """
         share = _share(state["age"] + 1, self.memory).to(state["mean_square"].dtype)
         return torch.stack((state["mean_square"], share.expand_as(state["mean_square"])), 1)
 
     def after(self, state: State, running: Tensor) -> State:
-        """Return the next state from what that kernel has written."""
+        """Return the next state from what that kernel has written.
+
+        Args:
+            state: the one before.
+            running: what `running` gave, changed.
+
+        Example:
+            >>> scaling = NeuronRMS(memory=4)
+            >>> scaling.after(scaling.init(1), torch.tensor([[9.0, 1.0]]))["mean_square"]
+            tensor([9.])
+        """
         return {"mean_square": running[:, 0], "age": state["age"] + 1}
 
 

@@ -14,6 +14,7 @@ type ``int64``, says which input (of the neuron's group) each one weighs.
 from streamhebb.kernels.changing import (
     Rows,
     add_change,
+    by_neuron,
     by_rows,
     change,
     change_by_own,
@@ -49,6 +50,7 @@ __all__ = [
     "add_change",
     "add_scaled",
     "backend",
+    "by_neuron",
     "by_rows",
     "change",
     "change_by_own",

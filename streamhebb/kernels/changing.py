@@ -89,7 +89,7 @@ class Rows:
         Args:
             competitions: in which the neurons take part.
         """
-        if competitions <= FEW or self._weight.device.type != "cpu":  # a card asks for none
+        if competitions <= FEW:
             yield self.norm + LOST
         yield self.top
 
@@ -138,7 +138,13 @@ def in_cache(
     (outer,) = update.outer
     if outer.factor is not None or outer.pre.ndim != 2 or torch.is_grad_enabled():
         return False
-    return by_rows(weight) or (foreseen and active().renews(outer.post, outer.pre, weight))
+    return by_rows(weight) or (foreseen and _renews(update, weight))
+
+
+def _renews(update: LocalUpdate, weight: Tensor) -> bool:
+    (outer,) = update.outer
+    found: bool = active().renews(outer.post, outer.pre, update.decay, weight)
+    return found
 
 
 def by_rows(weight: Tensor) -> bool:
@@ -224,6 +230,16 @@ def change_by_own(
     Returns:
         What is known of the new weights; ``None`` if there is no one pass for that here, and
         nothing was done.
+
+    Raises:
+        ConfigError: for an update whose shapes are not those of the weights.
+
+    Example:
+        >>> from streamhebb.values import Outer
+        >>> update = LocalUpdate((Outer(torch.ones(1, 1), torch.tensor([[3.0, 4.0]])),))
+        >>> running = torch.tensor([[0.0, 1.0]])  # nothing so far; the present one is all
+        >>> change_by_own(update, torch.zeros(1, 2), torch.ones(1, 1), running) is None  # by torch
+        True
     """
     (outer,) = update.outer
     rows = _renewal(update, weight, step, memory)._replace(running=running)
@@ -240,7 +256,7 @@ def _renewal(
     (outer,) = update.outer
     decay = None if update.decay is None else over_competitions(update.decay)
     norm = weight.new_empty(weight.shape[0])
-    bounded = outer.pre.shape[0] > FEW and not active().renews(outer.post, outer.pre, weight)
+    bounded = outer.pre.shape[0] > FEW and not _renews(update, weight)
     top = torch.empty_like(norm) if bounded else None
     return Renewal(decay, norm if step is None else step[:, 0], weight, norm, top, memory)
 
@@ -264,10 +280,25 @@ def change_events(update: LocalUpdate, weight: Tensor, step: Tensor | float) -> 
         return False
     if weight.device.type != "cpu" or torch.is_grad_enabled():
         return False
-    steps = torch.as_tensor(step, dtype=weight.dtype)
-    steps = (steps[:, 0] if steps.ndim > 1 else steps).expand(len(weight)).contiguous()
-    done: bool = active().change_events(update.outer, weight, steps)
+    done: bool = active().change_events(update.outer, weight, by_neuron(step, weight))
     return done
+
+
+def by_neuron(step: Tensor | float, weight: Tensor) -> Tensor:
+    """The step of each neuron, shape ``(n_out,)``, where the weights are and of their type.
+
+    Args:
+        step: one number, or shape ``(n_out, 1)``.
+        weight: shape ``(n_out, n_in)``.
+
+    Example:
+        >>> by_neuron(0.5, torch.zeros(2, 3))
+        tensor([0.5000, 0.5000])
+    """
+    if not isinstance(step, Tensor):
+        return weight.new_full((len(weight),), step)  # filled there: a card is not waited for
+    each = step[:, 0] if step.ndim > 1 else step
+    return each.to(weight).expand(len(weight)).contiguous()
 
 
 def add_change(weight: Tensor, change: Tensor, step: Tensor | float) -> Rows:
@@ -287,9 +318,8 @@ def add_change(weight: Tensor, change: Tensor, step: Tensor | float) -> Rows:
         (tensor([10.]), tensor([[6., 8.]]))
     """
     norm = weight.new_empty(weight.shape[0])
-    steps = torch.as_tensor(step, dtype=weight.dtype, device=weight.device)
-    steps = (steps[:, 0] if steps.ndim > 1 else steps).expand(len(weight)).contiguous()
-    rows, pieces = Renewal(None, steps, weight, norm), cut(len(weight), WORTH * weight.numel())
+    rows = Renewal(None, by_neuron(step, weight), weight, norm)
+    pieces = cut(len(weight), WORTH * weight.numel())
 
     def piece(number: int) -> None:
         own = pieces[number]

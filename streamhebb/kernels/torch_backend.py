@@ -212,8 +212,8 @@ def look(weight: Tensor, norm: Tensor, top: Tensor | None = None) -> None:
         torch.maximum(weight.amax(1), weight.amin(1).neg_(), out=top)
 
 
-def renews(post: Tensor, pre: Tensor, weight: Tensor) -> bool:
-    """Whether `renew` and `largest_change` beat a change written out, on this device."""
+def renews(post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor) -> bool:
+    """Whether `renew` and `largest_change` do these, and beat a change written out, on a card."""
     return False
 
 
@@ -233,13 +233,9 @@ def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> boo
 
 
 def largest_change(
-    post: Tensor,
-    pre: Tensor,
-    decay: Tensor | None,
-    weight: Tensor,
-    top: Tensor,
+    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, top: Tensor,
     coarse: bool = False,
-) -> Tensor | None:
+) -> Tensor | None:  # fmt: skip
     """The largest absolute change of all rows, if there is a quick way.
 
     Args:

@@ -89,9 +89,9 @@ def accumulate(
     return torch_backend.accumulate(update, weight, out, index, coarse)
 
 
-def renews(post: Tensor, pre: Tensor, weight: Tensor) -> bool:
+def renews(post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor) -> bool:
     """See `torch_backend.renews`."""
-    return len(pre) <= FEW and pre.ndim == 2 and _serves(weight, post, _written(pre))
+    return len(pre) <= FEW and pre.ndim == 2 and _serves(weight, post, _written(pre), decay)
 
 
 def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> bool:
@@ -112,15 +112,11 @@ def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> boo
 
 
 def largest_change(
-    post: Tensor,
-    pre: Tensor,
-    decay: Tensor | None,
-    weight: Tensor,
-    top: Tensor,
+    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, top: Tensor,
     coarse: bool = False,
-) -> Tensor | None:
-    """See `torch_backend.largest_change`."""
-    if not renews(post, pre, weight) or not _serves(weight, decay):
+) -> Tensor | None:  # fmt: skip
+    """See `torch_backend.largest_change`; ``top`` is not asked for."""
+    if not renews(post, pre, decay, weight):
         return None
     precision = "bf16" if coarse else PRECISIONS[0]
     return triton_launch.largest_change(post, _written(pre), decay, weight, precision)

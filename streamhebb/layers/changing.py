@@ -52,8 +52,9 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
         return _whole(layer, update, step, kept)
     if update.decay is not None:
         update = update._replace(decay=kernels.over_competitions(update.decay)[None])  # once
-    steps = torch.as_tensor(step, dtype=layer.weight.dtype).expand(layer.weight.shape[0], 1)
-    memory = layer.rows().memory if layer.coarse else None
+    steps = kernels.by_neuron(step, layer.weight)[:, None]
+    kept_rounded = layer.coarse and kernels.by_rows(layer.weight)
+    memory = layer.rows().memory if kept_rounded else None
     if layer.scaling.local:
         rows, state = _by_own(layer, update, steps, memory, kept)
     else:
@@ -102,7 +103,11 @@ def _foreseen(layer: PlasticLayer, update: LocalUpdate) -> Tensor | None:
     foresee = getattr(layer.scaling, "foresee", None)
     if foresee is None:
         return None
-    for top in layer.rows().bounds(update.outer[0].pre.shape[0]):
+    if kernels.by_rows(layer.weight):
+        bounds = layer.rows().bounds(update.outer[0].pre.shape[0])
+    else:
+        bounds = iter((layer.weight.new_empty(0),))  # a card asks for none
+    for top in bounds:
         divisor: Tensor | None = foresee(update, layer.weight, top, layer.coarse)
         if divisor is not None:
             return divisor
@@ -167,8 +172,9 @@ def _whole(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float, kept:
     rows = slice(layer.trained)  # of all neurons if None
     if isinstance(step, Tensor) and step.ndim > 1:
         step = step[rows]
-    if layer.constraint is None and layer.trained is None and layer.rate.by_radius:
-        layer.remember(kernels.add_change(layer.weight, delta, step))  # the next rate will ask
+    alone = layer.constraint is None and layer.trained is None
+    if alone and layer.remembers and layer.rate.by_radius:  # the next rate will ask
+        layer.remember(kernels.add_change(layer.weight, delta, step))
         return state
     kernels.add_scaled(layer.weight[rows], delta[rows], step)
     if layer.constraint is not None:

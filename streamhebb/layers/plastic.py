@@ -200,14 +200,20 @@ class PlasticLayer(WiredLayer):
             return rows
         return self.remember(kernels.rows_of(self.weight))
 
+    @property
+    def remembers(self) -> bool:
+        """Whether what is known of weights is kept: graphs of a card change them uncounted."""
+        return self.weight.device.type == "cpu"
+
     def remember(self, rows: kernels.Rows) -> kernels.Rows:
         """Keep what is known of the present weights until they change."""
-        # Past nn.Module's setattr, which costs as much as an operator.
-        self.__dict__["_known"] = self.weight, self.weight._version, rows
+        if self.remembers:
+            # Past nn.Module's setattr, which costs as much as an operator.
+            self.__dict__["_known"] = self.weight, self.weight._version, rows
         return rows
 
     def _rate_radius(self) -> Tensor:
-        return self.rows().norm if self.norm_p == 2 else self.radius()
+        return self.rows().norm if self.remembers and self.norm_p == 2 else self.radius()
 
     def _factor(self) -> Tensor:
         kept = self.coarse and self.method == "direct" and kernels.by_rows(self.weight)

@@ -479,3 +479,25 @@ def test_the_divisor_of_that_pass_is_the_equation(n, n_out, n_in, decay, age, se
             wanted = float(weight[j, i]) + float(step[j]) * change[i] / math.sqrt(mean)
             assert float(new[j, i]) == pytest.approx(wanted, rel=1e-4, abs=1e-4)
     torch.testing.assert_close(norm, new.norm(dim=1))
+
+
+# -- a card, which "meta" stands for: it is no CPU, and nothing can be read from it ----------------
+
+
+@pytest.mark.parametrize("rate", [sh.NormRate(0.01), sh.ConstantRate(0.01)], ids=repr)
+@pytest.mark.parametrize("scaling", [sh.LayerMax(), sh.NeuronRMS(), sh.NoScaling()], ids=repr)
+def test_on_a_card_nothing_is_read_nor_kept_for_the_next_step(scaling, rate):
+    """A recorded graph changes weights, and nobody counts: what was known would be of before."""
+    layer = sh.Dense(5, 7, scaling=scaling, rate=rate).to("meta")
+    with torch.no_grad():
+        layer.learn(layer.observe(torch.empty(3, 5, device="meta"))[1])
+    assert layer.rows() is not layer.rows()
+    assert layer._known is None
+
+
+@pytest.mark.parametrize("step", [0.5, torch.tensor(0.5), torch.full((3, 1), 0.5)])
+def test_steps_are_where_the_weights_are(step):
+    found = kernels.by_neuron(step, torch.zeros(3, 2, dtype=torch.float64))
+    assert torch.equal(found, torch.full((3,), 0.5, dtype=torch.float64))
+    assert found.is_contiguous()
+    assert kernels.by_neuron(step, torch.zeros(3, 2, device="meta")).device.type == "meta"

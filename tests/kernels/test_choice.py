@@ -108,7 +108,7 @@ def test_modules_of_triton_kernels_load_without_it_and_leave_the_work_to_torch()
         "import sys, torch; sys.modules['triton'] = None;"
         "from streamhebb.kernels import triton_backend as t;"
         "w = torch.ones(1, 2); x = torch.tensor([[3.0, 4.0]]); y = torch.ones(1, 1);"
-        "print(t.renews(y, x, w), t.drive(x, w).item())"
+        "print(t.renews(y, x, None, w), t.drive(x, w).item())"
     )
     out = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True

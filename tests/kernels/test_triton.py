@@ -164,9 +164,10 @@ def test_the_largest_change_is_that_of_the_change_written_out(case: Any, coarse:
 def test_of_many_competitions_the_change_is_written_out() -> None:
     y, x, w = (torch.ones(257, 3).to(DEVICE), torch.ones(257, 2).to(DEVICE), torch.ones(3, 2))
     w = w.to(DEVICE)
-    assert not triton_backend.renews(y, x, w)
+    assert not triton_backend.renews(y, x, None, w)
     assert triton_backend.largest_change(y, x, None, w, w.new_empty(0), False) is None
-    assert triton_backend.renews(y[1:], x[1:], w)
+    assert triton_backend.renews(y[1:], x[1:], None, w)
+    assert not triton_backend.renews(y[1:], x[1:], y[1:].double(), w)
 
 
 @few
@@ -418,7 +419,7 @@ def test_torch_does_what_is_not_served(launched: list[str]) -> None:
 def test_other_numbers_are_not_renewed(launched: list[str]) -> None:
     y, x, w = (torch.rand(shape, device=DEVICE).double() for shape in ((5, 3), (5, 4), (3, 4)))
     rows = Renewal(None, w[:, 0], w, w[:, 1])
-    assert not triton_backend.renews(y, x, w)
+    assert not triton_backend.renews(y, x, None, w)
     assert not triton_backend.renew(y, x, rows)
     assert triton_backend.largest_change(y, x, None, w, w[:, 0], False) is None
     assert launched == []
