@@ -11,6 +11,7 @@ from streamhebb.suite.experiment import Experiment
 from streamhebb.suite.mnist import EXPERIMENTS as MNIST
 from streamhebb.suite.published import EXPERIMENTS as PUBLISHED
 from streamhebb.suite.stream import EXPERIMENTS as STREAM
+from streamhebb.suite.unmet import EXPERIMENTS as UNMET
 
 
 def experiments() -> dict[str, Experiment]:
@@ -20,7 +21,8 @@ def experiments() -> dict[str, Experiment]:
         >>> next(iter(experiments()))
         'figure-1'
     """
-    return {each.name: each for each in (*PUBLISHED, *MNIST, *STREAM, *BAYESIAN, *DRAWN)}
+    every = (*PUBLISHED, *UNMET, *MNIST, *STREAM, *BAYESIAN, *DRAWN)
+    return {each.name: each for each in every}
 
 
 def find(name: str) -> Experiment:

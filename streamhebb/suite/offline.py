@@ -26,7 +26,7 @@ from streamhebb.suite.turning import first_weights, turned
 
 T = TypeVar("T")
 Changes = dict[str, dict[str, str | bool | int | float]]
-OF_BLOCKS = ("activation",)
+OF_BLOCKS = ("activation", "pool")
 """What may be changed beside the settings of the mini-language."""
 
 
@@ -45,8 +45,8 @@ class OfflineTrial(Trial):
         hidden: ``"learns"``, ``"random"`` or ``"normed"``; ``None`` is the preset's own.
         learned: only the first so many hidden blocks learn; the others keep their first weights,
             and their normalisation takes its statistics. ``None`` is all.
-        changes: settings of the mini-language, or ``activation``, by the number of a block, or by
-            ``"hidden"``, for all but the readout: ``{"0": {"radius": 3.0}}``.
+        changes: settings of the mini-language, or ``activation`` or ``pool``, by the number of a
+            block, or by ``"hidden"``, for all but the readout: ``{"0": {"radius": 3.0}}``.
         settings: of the data of phases without labels, that are replaced: ``{"epochs": 2}``.
         start: a snapshot that the net starts from, in place of random weights.
         start_readout: whether the readout starts from it too.
@@ -178,8 +178,8 @@ def changed(preset: Preset, changes: Mapping[str, Mapping[str, Any]]) -> Preset:
 
     Args:
         preset: stays as it is.
-        changes: fields of [`LayerCode`][streamhebb.presets.language.LayerCode], or ``activation``,
-            by the number of a block, or by ``"hidden"``, which is all of them but the readout.
+        changes: fields of [`LayerCode`][streamhebb.presets.language.LayerCode], ``activation`` or
+            ``pool``, by the number of a block, or by ``"hidden"``, all of them but the readout.
 
     Raises:
         ConfigError: for a block or field that there is not.

@@ -18,7 +18,7 @@ AT_ONCE: dict[str, Any] = {"mode": "consecutive"}
 layer unless told otherwise."""
 NO: dict[str, Any] = {}
 
-_DEPTHS: Mapping[str, Mapping[str, Sequence[tuple[str, float]]]] = {
+DEPTHS: Mapping[str, Mapping[str, Sequence[tuple[str, float]]]] = {
     "cifar10": {
         "SoftHebb": (
             ("softhebb-cifar-1conv", 71.10),
@@ -80,7 +80,7 @@ _DEPTHS: Mapping[str, Mapping[str, Sequence[tuple[str, float]]]] = {
         ),
     },
 }
-_RANDOM = {
+RANDOM = {
     "cifar10": (63.99, 68.64, 64.62),
     "cifar100": (34.59, 38.76, 38.25),
     "stl10": (62.55, 65.69, 68.12, 68.19),
@@ -93,18 +93,18 @@ _TITLES |= {"imagenette": "ImageNette"}
 def _depth(data: str) -> Iterator[Cell]:
     """Accuracy against depth, of each method."""
     pair: dict[str, Any] = {} if data == "cifar10" else {"data": data}
-    for row, nets in _DEPTHS[data].items():
+    for row, nets in DEPTHS[data].items():
         more = AT_ONCE if row == "back-propagation" else NO
         for depth, (net, published) in enumerate(nets, 1):
             yield Cell(row, depth, OfflineTrial(net=net, **pair, **more), published)
-    nets = _DEPTHS[data]["SoftHebb"]
-    for depth, ((net, _), published) in enumerate(zip(nets, _RANDOM[data], strict=True), 1):
+    nets = DEPTHS[data]["SoftHebb"]
+    for depth, ((net, _), published) in enumerate(zip(nets, RANDOM[data], strict=True), 1):
         trial = OfflineTrial(net=net, **pair, hidden="random")
         yield Cell("random, not normalised", depth, trial, published)
     for depth, (net, _) in enumerate(nets, 1):
         yield Cell("random, normalised", depth, OfflineTrial(net=net, **pair, hidden="normed"))
-    hard = _DEPTHS[data]["hard WTA"]
-    for depth, ((net, _), published) in enumerate(zip(hard, _RANDOM[data], strict=False), 1):
+    hard = DEPTHS[data]["hard WTA"]
+    for depth, ((net, _), published) in enumerate(zip(hard, RANDOM[data], strict=False), 1):
         trial = OfflineTrial(net=net, **pair, hidden="normed")
         yield Cell("random, nets of WTA, normalised", depth, trial, published)
 
@@ -127,7 +127,7 @@ _FIGURE_3 = tuple(
         if data.startswith("cifar")
         else "days; made for a GPU",
     )
-    for data in _DEPTHS
+    for data in DEPTHS
 )
 
 _OTHERS = {
@@ -337,7 +337,7 @@ _COMPETITION = Experiment(
     cells=tuple(
         Cell(row, depth, OfflineTrial(net=net, changes=changes), None if changes else figure)
         for row, changes in _WINNERS
-        for depth, (net, figure) in enumerate(_DEPTHS["cifar10"]["SoftHebb"], 1)
+        for depth, (net, figure) in enumerate(DEPTHS["cifar10"]["SoftHebb"], 1)
     ),
     axis="layers",
     show="table",

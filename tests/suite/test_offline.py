@@ -88,6 +88,7 @@ def test_whole_numbers_can_be_changed():
         ({"first": {"t": 1}}, "no block 'first'"),
         ({"0": {"temperature": 1}}, "names no setting of rule, n_out"),
         ({"0": {"t": -1}}, "t"),
+        ({"0": {"pool": "min_2_2_0"}}, "pool"),
     ],
 )
 def test_a_change_that_cannot_be_made_is_refused(changes, words):
