@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
+from functools import cache
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,10 +54,13 @@ class Memory:
         size = prod(shape) * dtype.itemsize
         if size < SMALL:
             return torch.empty(shape, dtype=dtype)
+        kind, known = _kind(dtype)
         with self._lock:
-            return torch.from_numpy(self._take(size)).view(dtype).view(shape)
+            piece = self._take(size)
+            found = torch.from_numpy(np.ndarray(shape, kind, piece.bytes, piece.start))
+        return found if known else found.view(dtype)
 
-    def _take(self, size: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    def _take(self, size: int) -> _Piece:
         self._asked += 1
         if self._asked % KEPT == 0:
             self._give_back()
@@ -64,7 +69,7 @@ class Memory:
         if found is None:
             some.append(found := _Piece(size))
         found.used = self._asked
-        return found.bytes[found.start : found.start + size]
+        return found
 
     def _give_back(self) -> None:
         """Keep what is in use (its holders do), and what was asked for not long ago."""
@@ -75,6 +80,15 @@ class Memory:
                 self._of_size[size] = kept
             else:
                 del self._of_size[size]
+
+
+@cache
+def _kind(dtype: torch.dtype) -> tuple[np.dtype[Any], bool]:
+    """Numpy's type for numbers of torch; if it has none, one of their size, and ``False``."""
+    try:
+        return torch.empty(0, dtype=dtype).numpy().dtype, True
+    except TypeError:
+        return np.dtype(f"i{dtype.itemsize}"), False
 
 
 class _Piece:

@@ -12,10 +12,9 @@ import numpy as np
 from streamhebb.kernels.loops import Array, compiled
 from streamhebb.kernels.vector_code import LANES
 from streamhebb.kernels.vectors import (
+    farther,
     fma,
     load,
-    magnitude,
-    most,
     put_coarse,
     spread,
     store,
@@ -40,7 +39,7 @@ def _add(
         old = load(weight, i)
         new = fma(by, fma(losing, old, load(made, apart + i)), old)
         store(weight, i, new)
-        squares, highest = fma(new, new, squares), most(magnitude(new), highest)
+        squares, highest = fma(new, new, squares), farther(new, highest)
         if coarse:
             put_coarse(pairs, i // 2, new)
     square, high = total(squares), utmost(highest)
@@ -117,7 +116,7 @@ def look(weight: Array, norm: Array, top: Array) -> None:
         squares, highest = spread(0.0), spread(0.0)
         for i in range(j * n_in, j * n_in + full, LANES):
             value = load(w, i)
-            squares, highest = fma(value, value, squares), most(magnitude(value), highest)
+            squares, highest = fma(value, value, squares), farther(value, highest)
         square, high = total(squares), utmost(highest)
         for i in range(j * n_in + full, (j + 1) * n_in):
             square += w[i] * w[i]
@@ -132,7 +131,7 @@ def largest(numbers: Array) -> Any:
     """The largest absolute value of a row of numbers; NaN if one is."""
     full, highest = numbers.size // LANES * LANES, spread(0.0)
     for i in range(0, full, LANES):
-        highest = most(magnitude(load(numbers, i)), highest)
+        highest = farther(load(numbers, i), highest)
     high = utmost(highest)
     for i in range(full, numbers.size):
         high = _higher(abs(numbers[i]), high)

@@ -43,9 +43,9 @@ def store(write: Writer, array: Value, at: Value, value: Value) -> None:
 
 @operation(None, None, _at)
 def fetch(write: Writer, array: Value, at: Value) -> None:
-    """``fetch(array, at)``: say that a place will be read soon; it may lie outside."""
+    """``fetch(array, at)``: have a place brought into the second cache; it may lie outside."""
     address = write.builder.bitcast(write.place(0, at), ir.IntType(8).as_pointer())
-    numbers = (ir.Constant(I32, number) for number in (0, 3, 1))  # to read, keep near, data
+    numbers = (ir.Constant(I32, number) for number in (0, 2, 1))  # to read, how near, data
     write.call("llvm.prefetch.p0", ir.VoidType(), address, *numbers)
 
 
@@ -65,6 +65,19 @@ def fma(write: Writer, one: Value, two: Value, more: Value) -> Value:
 def higher(write: Writer, one: Value, two: Value) -> Value:
     """``higher(one, two)``: lane by lane the higher one; where one is NaN, the second."""
     return write.builder.select(write.builder.fcmp_ordered(">", one, two), one, two)
+
+
+@operation(vector, vector, vector)
+def farther(write: Writer, one: Value, reach: Value) -> Value:
+    """``farther(one, reach)``: lane by lane the absolute value if it is above ``reach``, else that.
+
+    NaN where one of them is: read as whole numbers, numbers that are not negative keep their order,
+    and NaN is the highest.
+    """
+    build = write.builder
+    magnitude = write.call(f"llvm.fabs.v{LANES}f32", VECTOR, one)
+    far, near = (build.bitcast(each, INT_VECTOR) for each in (magnitude, reach))
+    return build.bitcast(build.select(build.icmp_signed(">", far, near), far, near), VECTOR)
 
 
 @operation(vector, vector, vector)

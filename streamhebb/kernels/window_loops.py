@@ -35,6 +35,8 @@ ROWS = 256
 
 SPAN = 1 << 17
 """Numbers of an image that are worked on at a time: they stay in the second cache."""
+RUN = 8
+"""Competitions that are summed between two times that weights are fetched."""
 SOME = 8 * TALL
 """Neurons that learn at a time from an image that is longer than that."""
 
@@ -70,9 +72,14 @@ def _respond(dots: Any) -> Any:
         begin = 0
         while begin < n:
             end = _block(rows, begin, n)
+            lines = TALL * n_in // LANES // max(1, (end - begin) // WIDE)
             for start in range(0, k, TALL):  # their weights stay in the cache
                 j = min(start, k - TALL)
+                soon = (j + TALL) * n_in  # the weights that are next; some for each tile
                 for row in range(begin, end, WIDE):
+                    for place in range(soon, soon + lines * LANES, LANES):
+                        vectors.fetch(weight, place)
+                    soon += lines * LANES
                     sums = nothing()
                     for part in range(parts.size):
                         at, to = j * n_in + part * length, parts[part]
@@ -95,11 +102,12 @@ def _learn(outers: Any, numbers: Any) -> Any:
     @compiled
     def multiply(
         factors: Array, image: Array, rows: Array, begin: int, end: int, parts: Array, length: int,
-        made: Array, soon: Array, near: int,
+        made: Array, soon: Array, pairs: Array, near: int,
     ) -> None:  # fmt: skip
         """Sum post times pre of ``TALL`` neurons over some competitions.
 
-        Meanwhile as many rows of ``soon``, from ``near`` on, are fetched: they are next.
+        Meanwhile as many rows of ``soon``, from ``near`` on, are fetched, and those of ``pairs``
+        if there are some: they are next. A few at a time, or products would wait for them.
 
         Args:
             factors: what these neurons did, ``(end - begin, TALL)``, as one row.
@@ -111,18 +119,24 @@ def _learn(outers: Any, numbers: Any) -> Any:
             length: see above.
             made: shape ``(TALL, n_in)``, as one row.
             soon: rows of ``n_in`` numbers, as one row.
+            pairs: the same rows rounded, ``n_in / 2`` pairs each, as one row; or empty.
             near: the first row that is needed soon.
         """
         n_in, rest = parts.size * length, np.empty(TALL * WIDTH, np.float32)
+        ahead, last = near * n_in, (near + TALL) * n_in
+        lines = -(-TALL * WIDE // max(1, (end - begin) // RUN))
         for part in range(parts.size):
             for start in range(0, length, WIDTH):
                 i = min(start, length - WIDTH)
                 sums, at, to = nothing(), parts[part] + i, part * length + i
-                for r in range(TALL):
-                    for c in range(0, WIDTH, LANES):
-                        vectors.fetch(soon, (near + r) * n_in + to + c)
-                for t in range(begin, end):
-                    sums = outers(sums, factors, (t - begin) * TALL, 1, image, rows[t] + at)
+                for some in range(begin, end, RUN):
+                    for place in range(ahead, min(ahead + lines * LANES, last), LANES):
+                        vectors.fetch(soon, place)
+                        if pairs.size > 0:
+                            vectors.fetch(pairs, place // 2)
+                    ahead += lines * LANES
+                    for t in range(some, min(some + RUN, end)):
+                        sums = outers(sums, factors, (t - begin) * TALL, 1, image, rows[t] + at)
                 if begin == 0:
                     put(sums, made, to, n_in)
                 elif i == start:
@@ -136,7 +150,7 @@ def _learn(outers: Any, numbers: Any) -> Any:
     @compiled
     def sum_up(
         post: Array, first: int, image: Array, rows: Array, parts: Array, length: int,
-        made: Array, soon: Array, near: int,
+        made: Array, soon: Array, pairs: Array, near: int,
     ) -> None:  # fmt: skip
         """Write the sum of post times pre of some neurons, ``(g, n_in)``, from ``first`` on."""
         n, group = post.shape[0], made.shape[0]
@@ -151,7 +165,7 @@ def _learn(outers: Any, numbers: Any) -> Any:
                         factors[t - begin, r] = post[t, first + k + r]
                 own = flat[k * n_in : (k + TALL) * n_in]
                 multiply(factors.reshape(-1), image, rows, begin, end, parts, length, own, soon,
-                         near + k)  # fmt: skip
+                         pairs, near + k)  # fmt: skip
             begin = end
 
     @compiled
@@ -174,11 +188,11 @@ def _learn(outers: Any, numbers: Any) -> Any:
             length: at least ``WIDTH``.
             out: shape ``(k, n_in)``, at least ``TALL`` neurons; written.
         """
-        k, soon = out.shape[0], out.reshape(-1)
+        k, soon, pairs = out.shape[0], out.reshape(-1), np.empty(0, np.int32)
         group = together(rows, post.shape[0], k)
         for start in range(0, k, group):
             j = min(start, k - group)
-            sum_up(post, first + j, image, rows, parts, length, out[j : j + group], soon, j)
+            sum_up(post, first + j, image, rows, parts, length, out[j : j + group], soon, pairs, j)
 
     @compiled
     def renew(
@@ -203,12 +217,12 @@ def _learn(outers: Any, numbers: Any) -> Any:
             memory: see `row_loops.add`.
             running: see `row_loops.add`.
         """
-        (k, n_in), soon = weight.shape, weight.reshape(-1)
+        (k, n_in), soon, pairs = weight.shape, weight.reshape(-1), memory.reshape(-1)
         group = together(rows, post.shape[0], k)
         made = np.empty((group, n_in), np.float32)
         for start in range(0, k, group):
             j = min(start, k - group)
-            sum_up(post, first + j, image, rows, parts, length, made, soon, j)
+            sum_up(post, first + j, image, rows, parts, length, made, soon, pairs, j)
             rest = j + group - start  # the others have been changed before
             add(made, start - j, start, rest, decay, step, weight, norm, top, memory, running)
 
@@ -237,7 +251,7 @@ def _learn(outers: Any, numbers: Any) -> Any:
         (k, n_in), n = weight.shape, post.shape[0]
         some, chosen = np.empty((n, TALL), post.dtype), np.empty(TALL, np.int64)
         made, top = np.empty((TALL, n_in), np.float32), np.empty(TALL, np.float32)
-        norm, whole = np.empty(TALL, np.float32), weight.reshape(-1)
+        norm, soon, pairs = np.empty(TALL, np.float32), weight.reshape(-1), np.empty(0, np.int32)
         found[0] = 0
         for start in range(0, min(most, k), TALL):
             for r in range(TALL):
@@ -246,7 +260,7 @@ def _learn(outers: Any, numbers: Any) -> Any:
                     bound[chosen[r]] = -1
                 for t in range(n):
                     some[t, r] = post[t, chosen[r]]
-            sum_up(some, 0, image, rows, parts, length, made, whole, chosen[0])
+            sum_up(some, 0, image, rows, parts, length, made, soon, pairs, chosen[0])
             for r in range(TALL):
                 row, w = made[r], weight[chosen[r]]
                 if decay.size > 0:

@@ -42,7 +42,10 @@ def test_types_share_it_and_sizes_do_not():
     assert mine.fresh(BIG, torch.int32).data_ptr() == address
     assert mine.fresh((32, 128), torch.float64).data_ptr() == address
     assert mine.fresh((63, 128), torch.float32).data_ptr() != address
-    assert mine.fresh(BIG, torch.bfloat16).dtype == torch.bfloat16
+    held = mine.fresh(BIG, torch.bfloat16)  # which numpy does not know
+    assert held.dtype == torch.bfloat16
+    assert held.shape == BIG
+    assert mine.fresh((2, *BIG), torch.uint8).data_ptr() != held.data_ptr()
 
 
 def test_what_was_not_used_for_long_is_given_back():

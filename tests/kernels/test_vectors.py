@@ -52,29 +52,31 @@ def arithmetic(a, b, c, out):
     store(out, 6 * LANES, vectors.rectified(x))
     store(out, 7 * LANES, vectors.alike(x, spread(a[3])))
     store(out, 8 * LANES, vectors.magnitude(x))
-    store(out, 9 * LANES, vectors.fma(x, y, z))
+    store(out, 9 * LANES, vectors.farther(x, vectors.magnitude(y)))
+    store(out, 10 * LANES, vectors.fma(x, y, z))
 
 
 def test_lane_by_lane():
     a, b, c = (draw(LANES, seed=seed) for seed in range(3))
     a[5] = a[3]
-    found = np.empty(10 * LANES, F32)
+    found = np.empty(11 * LANES, F32)
     arithmetic(a, b, c, found)
     plain = [a + b, a - b, a * b, a / b, np.maximum(a, b), np.maximum(a, b), np.maximum(a, 0)]
-    plain += [(a == a[3]).astype(F32), abs(a)]
-    assert np.array_equal(found[: 9 * LANES], np.concatenate(plain))
+    plain += [(a == a[3]).astype(F32), abs(a), np.maximum(abs(a), abs(b))]
+    assert np.array_equal(found[: 10 * LANES], np.concatenate(plain))
     exact = a.astype(float) * b + c
-    np.testing.assert_allclose(found[9 * LANES :], exact, rtol=2e-7, atol=1e-7)
+    np.testing.assert_allclose(found[10 * LANES :], exact, rtol=2e-7, atol=1e-7)
 
 
 def test_nan_is_kept_or_not_as_said():
-    a, b, found = np.full(LANES, np.nan, F32), np.ones(LANES, F32), np.empty(10 * LANES, F32)
-    arithmetic(a, b, b, found)
-    parts = found.reshape(10, LANES)
-    assert (parts[4] == 1).all()  # higher: the second
-    assert np.isnan(parts[[5, 6, 8]]).all()
-    arithmetic(b, a, b, found)
-    assert np.isnan(parts[[4, 5]]).all()
+    b, found = np.ones(LANES, F32), np.empty(11 * LANES, F32)
+    parts = found.reshape(11, LANES)
+    for a in (np.full(LANES, np.nan, F32), np.full(LANES, -np.nan, F32)):  # by bits, they differ
+        arithmetic(a, b, b, found)
+        assert (parts[4] == 1).all()  # higher: the second
+        assert np.isnan(parts[[5, 6, 8, 9]]).all()
+        arithmetic(b, a, b, found)
+        assert np.isnan(parts[[4, 5, 9]]).all()
 
 
 @njit
