@@ -18,7 +18,7 @@ from streamhebb.presets import Built
 from streamhebb.suite.experiment import Cell, Experiment
 from streamhebb.suite.offline import OfflineTrial
 
-RATES = (0.0025, 1e-4, 5e-5, 5e-5)
+RATES = (0.0025, 5e-5, 5e-5, 5e-5)
 """Rates of layers that scale by themselves, from the input on."""
 FASTER = (0.0025, 0.00025, 0.0003)
 """Rates by which upper layers turn far."""
