@@ -294,14 +294,19 @@ def _loops(m: int, maps: Maps1d, layout: Layout) -> TileLoops:
 
     @compiled
     def map_change(
-        found: Array, j: int, count: int, channels: int, half: Array, made: Array
-    ) -> None:
-        """Map what tiles learned of a neuron to the change of its weights, ``(9, C)``."""
+        found: Array, j: int, count: int, channels: int, half: Array, made: Array,
+        soon: Array, row: int,
+    ) -> None:  # fmt: skip
+        """Map what tiles learned of a neuron to the change of its weights, ``(9, C)``.
+
+        Meanwhile a ``row`` of ``soon`` is fetched, which is next.
+        """
         padded = (channels + WIDTH - 1) // WIDTH * WIDTH
         near = (count + LANES - 1) // LANES * LANES * padded + LANES
         for chan in range(0, channels, LANES):
             at = j * padded + chan
             _fetch(found, at + LANES, near, positions)
+            _fetch(soon, row * 9 * channels + chan, channels, 9)
             for i in range(edge):
                 map_weights_back(found, at + i * near, edge * near, half, i * LANES, edge * LANES)
             for i in range(3):
@@ -330,13 +335,13 @@ def _loops(m: int, maps: Maps1d, layout: Layout) -> TileLoops:
             mapped: see there.
             found: see there.
         """
-        half = np.empty(3 * edge * LANES, np.float32)
+        half, soon = np.empty(3 * edge * LANES, np.float32), out.reshape(-1)
         for start in range(0, len(out), BLOCK):
             count = min(BLOCK, len(out) - start)
             some(seen, tiles, channels, down, right, post, height, length, first + start, count,
                  mapped, found)  # fmt: skip
             for j in range(count):
-                map_change(found, j, count, channels, half, out[start + j])
+                map_change(found, j, count, channels, half, out[start + j], soon, start + j)
 
     @compiled
     def renew(
@@ -367,14 +372,14 @@ def _loops(m: int, maps: Maps1d, layout: Layout) -> TileLoops:
             mapped: see there.
             found: see there.
         """
-        half = np.empty(3 * edge * LANES, np.float32)
+        half, soon = np.empty(3 * edge * LANES, np.float32), weight.reshape(-1)
         made = np.empty((1, 9 * channels), np.float32)
         for start in range(0, len(weight), BLOCK):
             count = min(BLOCK, len(weight) - start)
             some(seen, tiles, channels, down, right, post, height, length, first + start, count,
                  mapped, found)  # fmt: skip
             for j in range(count):
-                map_change(found, j, count, channels, half, made[0])
+                map_change(found, j, count, channels, half, made[0], soon, start + j)
                 add(made, 0, start + j, 1, decay, step, weight, norm, top, memory, running)
 
     return TileLoops(inputs, respond, product, renew)
