@@ -151,10 +151,13 @@ def _compare(folder: TrialFolder, settings: Result) -> None:
     if not (folder.path / "settings.json").is_file():
         return
     before = folder.read("settings.json")
-    if outdated(before, settings["resolved"]):
+    trial = before.get("trial", {})  # of earlier versions, without what they did not know
+    other = [name for name, value in settings["trial"].items() if trial.get(name, value) != value]
+    if other or outdated(before, settings["resolved"]):
         raise ConfigError(
-            f"{folder.path} was run when names stood for another net or other data (see 'resolved' "
-            f"in its settings.json): remove the folder, or choose another one: --runs DIR"
+            f"{folder.path} was run when names or defaults stood for another net or other data "
+            f"(see {', '.join(map(repr, other or ['resolved']))} in its settings.json): remove the "
+            f"folder, or choose another one: --runs DIR"
         )
     going_on = not folder.finished and any(folder.path.glob("progress-*.safetensors"))
     if going_on and before.get("setup") != settings["setup"]:

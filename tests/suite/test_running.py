@@ -71,7 +71,20 @@ def test_states_stay_after_a_kill_and_go_at_the_end(tmp_path):
 def test_names_that_stand_for_something_else_are_noticed(tmp_path, monkeypatch):
     run_trial(Toy(), tmp_path)
     monkeypatch.setattr(Toy, "resolved", lambda self: {"preset": "other blocks"})
-    with pytest.raises(ConfigError, match="names stood for another net"):
+    with pytest.raises(ConfigError, match="names or defaults stood for another net"):
+        run_trial(Toy(), tmp_path)
+
+
+def test_defaults_that_are_others_now_are_noticed(tmp_path):
+    run_trial(Toy(), tmp_path)
+    folder = folder_of(Toy(), tmp_path)
+    settings = folder.read("settings.json")
+    del settings["trial"]["twin"]  # which an earlier version did not know
+    folder.write("settings.json", settings)
+    run_trial(Toy(), tmp_path)
+    settings["trial"]["samples"] = 7  # the default when it was run
+    folder.write("settings.json", settings)
+    with pytest.raises(ConfigError, match="see 'samples'"):
         run_trial(Toy(), tmp_path)
 
 
