@@ -22,6 +22,8 @@ RATES = (0.0025, 5e-5, 5e-5, 5e-5)
 """Rates of layers that scale by themselves, from the input on."""
 FASTER = (0.0025, 0.00025, 0.0003)
 """Rates by which upper layers turn far."""
+TWICE = (0.0025, 1e-4, 5e-5)
+"""Twice the rate in the second layer."""
 
 
 class StreamTrial(OfflineTrial):
@@ -87,6 +89,8 @@ def _cells() -> Iterator[Cell]:
         yield Cell("batch 1, local", depth, StreamTrial(net=net))
         if depth > 1:
             yield Cell("batch 1, faster above", depth, StreamTrial(net=net, rates=FASTER))
+            twice = StreamTrial(net=net, rates=TWICE)
+            yield Cell("batch 1, layer 2 twice as fast", depth, twice)
         shared = StreamTrial(net=net, scaling="LayerMax", rates=())
         yield Cell("batch 1, published scaling", depth, shared)
         yield Cell("batch 10, published", depth, OfflineTrial(net=net, mode="consecutive"), figure)
@@ -99,8 +103,8 @@ EXPERIMENTS = (
         about=(
             "Each sample is seen once and alone. *Local*: every neuron scales its changes by "
             "itself; what is left that one synapse does not see is the sharing of weights over "
-            "the picture. *Faster above*: the same, but upper layers have higher rates. Published "
-            "figures are of layers that learned one after the other."
+            "the picture. *Faster above* and *layer 2 twice as fast*: the same, with these rates. "
+            "Published figures are of layers that learned one after the other."
         ),
         cells=tuple(_cells()),
         source="Journé et al., ICLR 2023 (batch 10)",
