@@ -28,6 +28,8 @@ _OF_ONE: tuple[tuple[str, Changes], ...] = (
     ("hard, rate 0.0005", {"0": {"lr": 0.0005}}),
     ("hard, radius 5", {"0": {"radius": 5.0}}),
 )
+_RATES = (0.005, 0.0005)
+"""Of all three layers, in place of 0.05."""
 
 
 def _cells() -> Iterator[Cell]:
@@ -44,6 +46,9 @@ def _cells() -> Iterator[Cell]:
         yield Cell(row, 1, OfflineTrial(net=_NETS[0], changes=changes), _HARD[0])
     at_once = OfflineTrial(net=_NETS[2], mode="consecutive")
     yield Cell("hard, all layers at once", 3, at_once, _HARD[2])
+    for rate in _RATES:
+        slower = OfflineTrial(net=_NETS[2], changes={block: {"lr": rate} for block in "012"})
+        yield Cell(f"hard, rate {rate} in three layers", 3, slower, _HARD[2])
 
 
 EXPERIMENTS = (

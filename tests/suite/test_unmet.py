@@ -50,4 +50,6 @@ def test_each_row_changes_what_it_says():
     assert taken.code.padding == like.code.padding == 1
     assert blocks["hard, rate 0.0005"].code.lr == 0.0005
     assert blocks["hard, radius 5"].code.radius == 5
+    slow = next(c for c in experiment.cells if c.row == "hard, rate 0.005 in three layers")
+    assert [block.code.lr for block in slow.trial.preset().blocks[:3]] == [0.005] * 3
     assert all(cell.published is not None for cell in experiment.cells)
