@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
+from streamhebb import kernels
 from streamhebb.errors import ConfigError
 from streamhebb.parts import rebuild, require
 
@@ -73,7 +74,7 @@ class NormRate:
 
     def __call__(self, radius: Tensor, updates: int) -> Tensor:
         """Return one rate per neuron."""
-        return (radius - 1).abs_().add_(1e-10).pow_(self.power).mul_(self.lr)
+        return kernels.rates(radius, self.lr, self.power)
 
 
 @dataclass(frozen=True)

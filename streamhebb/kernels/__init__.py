@@ -37,7 +37,7 @@ from streamhebb.kernels.images import (
     scaled,
 )
 from streamhebb.kernels.memory import fresh
-from streamhebb.kernels.passes import add_scaled, largest, row_norms
+from streamhebb.kernels.passes import add_scaled, largest, rates, row_norms
 from streamhebb.kernels.patches import METHODS, Patches
 from streamhebb.kernels.windows import windows
 
@@ -69,6 +69,7 @@ __all__ = [
     "padded",
     "pooled",
     "powers",
+    "rates",
     "rectified",
     "rounded",
     "row_norms",

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from streamhebb.kernels.choice import active
-from streamhebb.kernels.coarse import rounded
+from streamhebb.kernels.coarse import margin, rounded
 from streamhebb.kernels.dispatch import check_update, over_competitions
 from streamhebb.kernels.memory import fresh
 from streamhebb.kernels.passes import WORTH
@@ -35,12 +35,11 @@ from streamhebb.kernels.renewal import Renewal
 from streamhebb.sharing import cut, in_pieces
 from streamhebb.values import LocalUpdate
 
-LARGE = 1 << 20  # weights; below, a change stays in the cache as it is
+LARGE = 1 << 20  # weights; below, a change stays in the cache as it is, if made by itself
 AT_ONCE = 1 << 20  # numbers of a change that are made at a time: 4 MiB in float32
 TRIED = (8, 16, 64)  # neurons whose change is computed to find the largest, one try after the other
 FEW = 16  # competitions; of so few, the length of a neuron's weights bounds the largest well enough
 LOST = 1.1e-19  # squares of smaller weights are lost in float32
-ROUNDING, COARSE = 1.0001, 1.1  # a bound is itself rounded; so are, if coarse, the factors
 
 Step = Tensor | Callable[[slice, Tensor], Tensor]
 """Shape ``(n_out, 1)``; or a function that gives the rows of it, from them and their change."""
@@ -123,7 +122,11 @@ def _of(value: Tensor | None, rows: slice) -> Tensor | None:
 
 
 def in_cache(
-    update: LocalUpdate, weight: Tensor, index: Tensor | None, foreseen: bool = False
+    update: LocalUpdate,
+    weight: Tensor,
+    index: Tensor | None,
+    coarse: bool = False,
+    searched: bool | None = None,
 ) -> bool:
     """Whether an update can be carried out without its change written out whole, and is worth it.
 
@@ -131,19 +134,19 @@ def in_cache(
         update: what is asked for.
         weight: shape ``(n_out, n_in)``.
         index: of a sparse layer.
-        foreseen: whether what it is divided by can be found without it.
+        coarse: whether the factors of the product are rounded first.
+        searched: whether the largest change must be found before; ``None`` if what the change is
+            divided by needs all of it.
     """
     if index is not None or len(update.outer) != 1 or update.dense is not None:
         return False
     (outer,) = update.outer
     if outer.factor is not None or outer.pre.ndim != 2 or torch.is_grad_enabled():
         return False
-    return by_rows(weight) or (foreseen and _renews(update, weight))
-
-
-def _renews(update: LocalUpdate, weight: Tensor) -> bool:
-    (outer,) = update.outer
-    found: bool = active().renews(outer.post, outer.pre, update.decay, weight)
+    if by_rows(weight) or searched is None:
+        return by_rows(weight)
+    post, pre, _ = outer
+    found: bool = active().renews(post, pre, update.decay, weight, coarse, searched)
     return found
 
 
@@ -256,7 +259,7 @@ def _renewal(
     (outer,) = update.outer
     decay = None if update.decay is None else over_competitions(update.decay)
     norm = weight.new_empty(weight.shape[0])
-    bounded = outer.pre.shape[0] > FEW and not _renews(update, weight)
+    bounded = outer.pre.shape[0] > FEW and active().BOUNDED
     top = torch.empty_like(norm) if bounded else None
     return Renewal(decay, norm if step is None else step[:, 0], weight, norm, top, memory)
 
@@ -354,18 +357,12 @@ def largest_change(
     (outer,) = update.outer
     decay = None if update.decay is None else over_competitions(update.decay)
     backend, post, pre = active(), outer.post, outer.pre
-    quick: Tensor | None = backend.largest_change(post, pre, decay, weight, top, coarse)
-    if quick is not None:
-        return quick
-    bound = backend.weighed(post, _tops(pre))
-    if decay is not None:
-        bound.addcmul_(decay.abs(), top)
-    bound.mul_(COARSE if coarse else ROUNDING)
-    among: Tensor | bool | None = backend.largest_among(
-        post, pre, decay, weight, bound, sum(TRIED), coarse
+    quick: Tensor | bool | None = backend.largest_change(
+        post, pre, decay, weight, top, coarse, sum(TRIED)
     )
-    if not isinstance(among, bool):
-        return among
+    if not isinstance(quick, bool):
+        return quick
+    bound = backend.bounds(post, backend.tops(pre), decay, top, margin(coarse))
     order = bound.topk(min(bound.shape[0], sum(TRIED) + 1))
     found, after = weight.new_zeros(()), 0
     for count in TRIED:
@@ -379,12 +376,3 @@ def largest_change(
         if after == bound.shape[0] or found >= order.values[after] or found.isnan():
             return found  # nothing is larger, nor than what is not a number
     return None
-
-
-def _tops(pre: Tensor) -> Tensor:
-    """Largest absolute input of every competition, shape ``(n,)``."""
-    if isinstance(pre, Patches):
-        return pre.tops
-    if pre.shape[0] <= FEW:
-        return pre.abs().amax(1)
-    return torch.maximum(pre.amax(1), pre.amin(1).neg_())  # without a copy of all windows

@@ -44,6 +44,11 @@ def round_into(x: Tensor, out: Tensor) -> None:
     out.copy_(x if out.dtype == torch.bfloat16 else x.bfloat16())
 
 
+def margin(coarse: bool) -> float:
+    """What a bound is multiplied with, as it is itself rounded; so are, if coarse, the factors."""
+    return 1.1 if coarse else 1.0001
+
+
 def product(one: Tensor, two: Tensor, out: Tensor) -> None:
     """Write the product of matrices, or of stacks of them, whatever precision they are in."""
     if one.dtype == out.dtype:

@@ -34,6 +34,7 @@ from streamhebb.kernels import (
     soft_loops,
     torch_backend,
 )
+from streamhebb.kernels.coarse import margin
 from streamhebb.kernels.memory import fresh
 from streamhebb.kernels.numba_inputs import Inputs, arrays, inputs
 from streamhebb.kernels.passes import WORTH
@@ -50,6 +51,9 @@ EVENTS = 1 / 8  # share of products that are not 0; beyond, a dense matrix produ
 PASS = 4  # multiplications that a number of a softmax costs as much as
 EVENTFUL = 1 << 16  # weights; below, looking for what spiked costs what it saves
 LARGE = 1 << 18  # weights; below, handing arrays to compiled code costs what the loops save
+BOUNDED = torch_backend.BOUNDED
+
+_NONE = loops.NONE["torch.float32"][0]
 
 
 def drive(pre: Tensor, weight: Tensor, coarse: bool = False) -> Tensor:
@@ -104,7 +108,6 @@ def _neurons(count: int, work: int) -> list[slice]:
     return [slice(a, b) for a, b in itertools.pairwise([0, *ends])]
 
 
-renews = torch_backend.renews
 fuses, moments, padded, pooled, powers = (
     numba_images.fuses,
     numba_images.moments,
@@ -227,14 +230,21 @@ def summed_products(one: Tensor, two: Tensor) -> Tensor:
     return _over_rows(work, one)
 
 
-def weighed(post: Tensor, by: Tensor) -> Tensor:
-    """See `torch_backend.weighed`."""
-    if post.dtype != torch.float32 or not _serves(post, by):
-        return torch_backend.weighed(post, by)
-    posts, factors = _array(post), _array(by)
+def tops(pre: Tensor) -> Tensor:
+    """See `torch_backend.tops`."""
+    found = numba_inputs.tops(pre)
+    return torch_backend.tops(pre) if found is None else found
+
+
+def bounds(post: Tensor, tops: Tensor, decay: Tensor | None, top: Tensor, slack: float) -> Tensor:
+    """See `torch_backend.bounds`."""
+    if post.dtype != torch.float32 or not _serves(post, tops, top):
+        return torch_backend.bounds(post, tops, decay, top, slack)
+    posts, less = _array(post), _NONE if decay is None else _array(decay)
+    rest = _array(tops), less, _array(top), slack
 
     def work(own: slice, out: loops.Array) -> None:
-        soft_loops.weighed(posts, factors, own.start, own.stop, out)
+        soft_loops.bounds(posts, *rest, own.start, own.stop, out)
 
     return _over_rows(work, post)
 
@@ -256,13 +266,31 @@ def add(change: Tensor, rows: Renewal) -> None:
     torch.autograd.graph.increment_version(rows.weight)  # torch cannot know that it was changed
 
 
+def renews(
+    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor,
+    coarse: bool = False, searched: bool = True,
+) -> bool:  # fmt: skip
+    """See `torch_backend.renews`."""
+    if not _single(weight) or not weight.numel() or not _serves(weight, post):
+        return False
+    if _few(pre, weight, coarse):
+        return True
+    seen = _inputs(pre, weight, coarse)
+    return seen is not None and (seen.searches or not searched)
+
+
+def _few(pre: Tensor, weight: Tensor, coarse: bool) -> bool:
+    """Whether competitions are so few that rows are worked on as they are."""
+    return not coarse and 0 < len(pre) <= FEW and _serves(weight, made(pre))
+
+
 def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> bool:
     """See `torch_backend.renew`."""
     weight = rows.weight
     if not _single(weight) or not weight.numel() or not _serves(weight, post, rows.step):
         return False
     post = post.contiguous()
-    if not coarse and 0 < len(pre) <= FEW and _serves(weight, made(pre)):
+    if _few(pre, weight, coarse):
         values, seen = _array(made(pre)), None
     else:
         seen = _inputs(pre, weight, coarse)
@@ -285,30 +313,32 @@ def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> boo
 
 def largest_change(
     post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, top: Tensor,
-    coarse: bool = False,
-) -> Tensor | None:  # fmt: skip
-    """See `torch_backend.largest_change`; of few competitions it is always found."""
-    few = not coarse and 0 < pre.shape[0] <= FEW and weight.numel() > 0
-    if not few or not _single(weight) or not _serves(weight, post, made(pre), top):
-        return None
-    less = loops.NONE["torch.float32"][0] if decay is None else _array(decay)
-    found = weight.new_empty(1)
-    arrays = _array(post), _array(made(pre)), less, _array(weight), _array(top)
-    row_loops.largest_change(*arrays, found.numpy())
-    return found[0]
-
-
-def largest_among(
-    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, bound: Tensor,
-    most: int, coarse: bool,
+    coarse: bool, most: int,
 ) -> Tensor | bool | None:  # fmt: skip
-    """See `torch_backend.largest_among`."""
+    """See `torch_backend.largest_change`; of few competitions it is always found."""
+    if not _single(weight) or not _serves(weight, post, top):
+        return False
+    if weight.numel() > 0 and _few(pre, weight, coarse):
+        less, found = _NONE if decay is None else _array(decay), weight.new_empty(1)
+        arrays = _array(post), _array(made(pre)), less, _array(weight), _array(top)
+        row_loops.largest_change(*arrays, found.numpy())
+        return found[0]
     seen = _inputs(pre, weight, coarse)
-    if seen is None or not seen.searches or not _serves(weight, post, bound):
+    if seen is None or not seen.searches:
         return False
     post = post.contiguous()
     seen.ready(post)
+    bound = bounds(post, tops(pre), decay, top, margin(coarse))
     return seen.largest(post, decay, weight, bound, most)
+
+
+def rates(radius: Tensor, lr: float, power: float) -> Tensor:
+    """See `streamhebb.kernels.rates`."""
+    if radius.dtype != torch.float32 or not _serves(radius) or not radius.is_contiguous():
+        return torch_backend.rates(radius, lr, power)
+    found = torch.empty_like(radius)
+    row_loops.rates(radius.numpy(), float(lr), float(power), found.numpy())
+    return found
 
 
 def change_events(outers: tuple[Outer, ...], weight: Tensor, step: Tensor) -> bool:

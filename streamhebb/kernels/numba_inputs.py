@@ -24,6 +24,8 @@ from streamhebb.kernels.vector_code import COARSE, LANES, TALL, WIDTH
 
 LEAST = 8
 """Competitions; of fewer, libraries multiply a matrix with vectors better."""
+SEARCHED = 640
+"""Competitions; of more, even few neurons are worth tiles."""
 FEW = 512
 """Inputs of a neuron; of so few, a tile of sums is soon done, and must not be summed up itself."""
 _BEYOND = TALL - 1  # places of rows and inputs that are read and not used
@@ -107,7 +109,7 @@ def inputs(pre: Tensor, coarse: bool) -> Inputs | None:
         if not pre.is_contiguous():
             return None
         n, n_in = pre.shape
-        return _flat(pre, _layout((1, n, 1, n_in), (1, 1), 1, 1), coarse, step=n_in, runs=n)
+        return _flat(pre, _of_vectors(pre), coarse, step=n_in, runs=n)
     key = Inputs, coarse
     if key not in pre.kept:
         pre.kept[key] = _of_patches(pre, coarse)
@@ -115,13 +117,32 @@ def inputs(pre: Tensor, coarse: bool) -> Inputs | None:
     return found
 
 
+def tops(pre: Tensor) -> Tensor | None:
+    """Largest absolute input of every competition, ``(n,)``; ``None`` if loops do not serve.
+
+    Args:
+        pre: on the CPU, shape ``(n, n_in)``, or patches.
+    """
+    if pre.dtype != torch.float32 or pre.ndim != 2 or torch.is_grad_enabled():
+        return None
+    if isinstance(pre, Patches):
+        image, layout = pre.image, _of_windows(pre)
+    elif pre.is_contiguous() and pre.numel():
+        image, layout = pre, _of_vectors(pre)
+    else:
+        return None
+    found = image.new_empty(layout.n)  # of patches it would make them
+    at = image.view(-1).numpy(), layout.rows, layout.parts, layout.length
+    window_loops.tops(*at, 0, layout.n, found.numpy())
+    return found
+
+
 def _of_patches(pre: Patches, coarse: bool) -> Inputs | None:
     image, kernel = pre.image, pre.kernel
     if pre.side:
         return Tiled(pre) if image.shape[3] % (2 * LANES if coarse else LANES) == 0 else None
-    layout = _layout(tuple(image.shape), kernel, pre.step, pre.dilation)
     width = (image.shape[2] - pre.dilation * (kernel[1] - 1) - 1) // pre.step + 1
-    return _flat(image, layout, coarse, step=pre.step * image.shape[3], runs=width)
+    return _flat(image, _of_windows(pre), coarse, step=pre.step * image.shape[3], runs=width)
 
 
 def _flat(image: Tensor, layout: Layout, coarse: bool, step: int, runs: int) -> Inputs | None:
@@ -173,6 +194,14 @@ def _layout(shape: tuple[int, ...], kernel: tuple[int, int], stride: int, dilati
     rows_on, inputs_on = found
     n_in = parts.size * length
     return Layout(rows_on, parts.astype(np.int64), inputs_on, length, rows.size, n_in)
+
+
+def _of_vectors(pre: Tensor) -> Layout:
+    return _layout((1, pre.shape[0], 1, pre.shape[1]), (1, 1), 1, 1)
+
+
+def _of_windows(pre: Patches) -> Layout:
+    return _layout(tuple(pre.image.shape), pre.kernel, pre.step, pre.dilation)
 
 
 class Direct:
@@ -337,10 +366,11 @@ class Tiled:
     """
 
     least = 1
-    searches = False
 
     def __init__(self, patches: Patches) -> None:
         m, coarse = patches.side, patches.coarse
+        self._patches = patches
+        self.searches = not coarse and patches.shape[0] <= SEARCHED
         image = patches.image
         batch, height, width, channels = image.shape
         self.height, self.length = height - 2, width - 2
@@ -388,5 +418,6 @@ class Tiled:
     def largest(
         self, post: Tensor, decay: Tensor | None, weight: Tensor, bound: Tensor, most: int
     ) -> Tensor | None:
-        """See `Inputs`; not here."""
-        return None
+        """See `Inputs`; with the windows themselves, as few neurons do not repay the maps."""
+        windows = Direct(self._patches.image, _of_windows(self._patches))
+        return windows.largest(post, decay, weight, bound, most)

@@ -33,6 +33,22 @@ def row_norms(matrix: Tensor, p: float = 2.0) -> Tensor:
     return found
 
 
+def rates(radius: Tensor, lr: float, power: float) -> Tensor:
+    r"""Rate of each row by the distance of its radius from 1, $lr\,(|r_j - 1| + 10^{-10})^{power}$.
+
+    Args:
+        radius: shape ``(rows,)``.
+        lr: see above.
+        power: see above.
+
+    Example:
+        >>> rates(torch.tensor([5.0]), 0.1, 0.5)
+        tensor([0.2000])
+    """
+    found: Tensor = active().rates(radius, lr, power)
+    return found
+
+
 def largest(matrix: Tensor) -> Tensor:
     r"""Largest absolute value in a matrix, a scalar.
 

@@ -23,7 +23,14 @@ from streamhebb.kernels.vectors import (
 )
 
 _ROUNDING = np.float32(1.0001)  # a bound is itself rounded
+_APART = np.float32(1e-10)
 _TINY = np.finfo(np.float32).tiny  # as `NeuronRMS` has it
+
+
+@compiled
+def higher(one: Any, two: Any) -> Any:
+    """The higher one; NaN if one of them is."""
+    return one if one > two or one != one else two
 
 
 @compiled
@@ -47,7 +54,7 @@ def _add(
         new = weight[i] + step * (made[apart + i] - decay * weight[i])
         weight[i] = new
         square += new * new
-        high = _higher(abs(new), high)
+        high = higher(abs(new), high)
     return np.sqrt(square), high
 
 
@@ -120,10 +127,19 @@ def look(weight: Array, norm: Array, top: Array) -> None:
         square, high = total(squares), utmost(highest)
         for i in range(j * n_in + full, (j + 1) * n_in):
             square += w[i] * w[i]
-            high = _higher(abs(w[i]), high)
+            high = higher(abs(w[i]), high)
         norm[j] = np.sqrt(square)
         if top.size > 0:
             top[j] = high
+
+
+@compiled
+def rates(radius: Array, lr: float, power: float, out: Array) -> None:
+    """Write the rate of each row by its radius; see `torch_backend.rates`."""
+    scale, exponent = np.float32(lr), np.float32(power)
+    for j in range(radius.size):
+        apart = abs(radius[j] - np.float32(1)) + _APART
+        out[j] = scale * (np.sqrt(apart) if exponent == np.float32(0.5) else apart**exponent)
 
 
 @compiled
@@ -134,14 +150,8 @@ def largest(numbers: Array) -> Any:
         highest = farther(load(numbers, i), highest)
     high = utmost(highest)
     for i in range(full, numbers.size):
-        high = _higher(abs(numbers[i]), high)
+        high = higher(abs(numbers[i]), high)
     return high
-
-
-@compiled
-def _higher(one: float, two: float) -> float:
-    """The higher one; NaN if one of them is."""
-    return one if one > two or one != one else two
 
 
 @compiled
@@ -230,4 +240,4 @@ def largest_change(
             for i in range(n_in):
                 row[i] -= less * w[i]
         look(made, norm, highest)
-        found[0] = _higher(highest[0], found[0])
+        found[0] = higher(highest[0], found[0])

@@ -136,18 +136,24 @@ def summed_products(one: Array, two: Array, start: int, end: int, out: Array) ->
 
 
 @compiled
-def weighed(one: Array, by: Array, start: int, end: int, out: Array) -> None:
-    """Sum over rows, ``(n, k)``, of absolute numbers times one number a row, for some columns.
+def bounds(
+    post: Array, tops: Array, decay: Array, top: Array, slack: float, start: int, end: int,
+    out: Array,
+) -> None:  # fmt: skip
+    """Write what the changes of some neurons do not exceed; see `torch_backend.bounds`.
 
     Args:
-        one: shape ``(n, k)``.
-        by: shape ``(n,)``.
-        start: the first column.
+        post: shape ``(n, k)``.
+        tops: shape ``(n,)``.
+        decay: shape ``(k,)``, or empty.
+        top: shape ``(k,)``.
+        slack: see there.
+        start: the first neuron.
         end: the one after the last.
-        out: shape ``(k,)``; written.
+        out: shape ``(k,)``; written from ``start`` to ``end``.
     """
-    n, k = one.shape
-    numbers = one.reshape(-1)
+    n, k = post.shape
+    numbers = post.reshape(-1)
     part = np.empty(end - start + LANES, np.float32)
     full = (end - start) // LANES * LANES
     for j in range(start, end):
@@ -156,10 +162,14 @@ def weighed(one: Array, by: Array, start: int, end: int, out: Array) -> None:
         for j in range(end - start):
             part[j] = 0
         for row in range(block, min(block + ROWS, n)):
-            at, factor = row * k + start, spread(by[row])
+            at, factor = row * k + start, spread(tops[row])
             for j in range(0, full, LANES):
                 store(part, j, fma(magnitude(load(numbers, at + j)), factor, load(part, j)))
             for j in range(full, end - start):
-                part[j] += abs(numbers[at + j]) * by[row]
+                part[j] += abs(numbers[at + j]) * tops[row]
         for j in range(end - start):
             out[start + j] += part[j]
+    for j in range(start, end):
+        if decay.size > 0:
+            out[j] += abs(decay[j]) * top[j]
+        out[j] *= np.float32(slack)

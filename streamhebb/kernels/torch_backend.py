@@ -8,6 +8,7 @@ Shapes: without groups ``pre (n, n_in)``, ``post (n, n_out)``; with ``g`` groups
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -24,7 +25,11 @@ Multiply = Callable[[Tensor, Tensor, Tensor, Tensor | None, bool, slice], Tensor
 """As `product`."""
 
 AT_ONCE = 1 << 22  # numbers gathered at a time for sparse synapses: 16 MiB in float32
+AT_ONE_TIME = 256  # competitions whose absolute factors are written out: they stay in the cache
+LITTLE = 16  # competitions; so few windows may be copied
 ALL = slice(None)
+BOUNDED = True
+"""Whether a search for the largest change asks for the largest weight of every neuron."""
 
 
 def by_group(matrix: Tensor, like: Tensor) -> Tensor:
@@ -88,20 +93,35 @@ def summed_products(one: Tensor, two: Tensor) -> Tensor:
     return (one * two).sum(-2).reshape(-1)
 
 
-def weighed(post: Tensor, by: Tensor, at_once: int = 256) -> Tensor:
-    """Sum of absolute factors times a number for each competition, shape ``(n_out,)``.
+def tops(pre: Tensor) -> Tensor:
+    """Largest absolute input of every competition, ``(n, n_in) -> (n,)``; NaN if one is."""
+    if isinstance(pre, Patches):
+        return pre.tops
+    if pre.shape[0] <= LITTLE:
+        return pre.abs().amax(1)
+    return torch.maximum(pre.amax(1), pre.amin(1).neg_())  # without a copy of all windows
+
+
+def bounds(post: Tensor, tops: Tensor, decay: Tensor | None, top: Tensor, slack: float) -> Tensor:
+    """What no change of a neuron exceeds, shape ``(n_out,)``; see `changing`.
 
     Args:
         post: shape ``(n, n_out)``.
-        by: shape ``(n,)``.
-        at_once: competitions at a time, which stay in the cache.
+        tops: largest absolute input of every competition, ``(n,)``.
+        decay: shape ``(n_out,)``, or ``None``.
+        top: largest absolute weight of each neuron or a bound of it, shape ``(n_out,)``.
+        slack: what bounds are multiplied with, as they are rounded.
     """
-    if post.shape[0] <= at_once:
-        return by @ post.abs()
-    total = post.new_zeros(post.shape[1])
-    for few, own in zip(torch.split(post, at_once), torch.split(by, at_once), strict=True):
-        total += own @ few.abs()
-    return total
+    parts = torch.split(post, AT_ONE_TIME), torch.split(tops, AT_ONE_TIME)
+    found = reduce(Tensor.add_, (own @ few.abs() for few, own in zip(*parts, strict=True)))
+    if decay is not None:
+        found.addcmul_(decay.abs(), top)
+    return found.mul_(slack)
+
+
+def rates(radius: Tensor, lr: float, power: float) -> Tensor:
+    """See `streamhebb.kernels.rates`."""
+    return (radius - 1).abs_().add_(1e-10).pow_(power).mul_(lr)
 
 
 def change_events(outers: tuple[Outer, ...], weight: Tensor, step: Tensor) -> bool:
@@ -212,8 +232,20 @@ def look(weight: Tensor, norm: Tensor, top: Tensor | None = None) -> None:
         torch.maximum(weight.amax(1), weight.amin(1).neg_(), out=top)
 
 
-def renews(post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor) -> bool:
-    """Whether `renew` and `largest_change` do these, and beat a change written out, on a card."""
+def renews(
+    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor,
+    coarse: bool = False, searched: bool = True,
+) -> bool:  # fmt: skip
+    """Whether `renew` does these in less time than a change written out takes.
+
+    Args:
+        post: shape ``(n, n_out)``.
+        pre: shape ``(n, n_in)``.
+        decay: of any shape that a rule gives, or ``None``.
+        weight: shape ``(n_out, n_in)``.
+        coarse: whether the factors of the product are rounded first.
+        searched: whether `largest_change` must do these, too.
+    """
     return False
 
 
@@ -234,35 +266,18 @@ def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> boo
 
 def largest_change(
     post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, top: Tensor,
-    coarse: bool = False,
-) -> Tensor | None:  # fmt: skip
-    """The largest absolute change of all rows, if there is a quick way.
-
-    Args:
-        post: shape ``(n, k)``.
-        pre: shape ``(n, n_in)``.
-        decay: shape ``(k,)``, or ``None``.
-        weight: shape ``(k, n_in)``.
-        top: largest absolute weight of each row or a bound of it, shape ``(k,)``.
-        coarse: whether the factors of the product are rounded first.
-    """
-    return None
-
-
-def largest_among(
-    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, bound: Tensor,
-    most: int, coarse: bool,
+    coarse: bool, most: int,
 ) -> Tensor | bool | None:  # fmt: skip
-    """The largest absolute change, if it is among those of the highest bounds.
+    """The largest absolute change of all neurons, if there is a quick way to find it.
 
     Args:
         post: shape ``(n, n_out)``.
         pre: shape ``(n, n_in)``.
         decay: shape ``(n_out,)``, or ``None``.
         weight: shape ``(n_out, n_in)``.
-        bound: which changes do not exceed, ``(n_out,)``; overwritten, or ``False`` is returned.
-        most: neurons that are looked at.
+        top: largest absolute weight of each neuron or a bound of it, shape ``(n_out,)``.
         coarse: whether the factors of the product are rounded first.
+        most: neurons that are looked at, those of the highest bounds, if not all are.
 
     Returns:
         A scalar; ``None`` if others may change more; ``False`` if there is no quick way.

@@ -42,12 +42,13 @@ FEW = 256
 """Competitions, of which a product made twice takes less than passes over the change. From a
 count of bytes and operations, not measured on a card."""
 
+BOUNDED = False
 sparse_drive = torch_backend.sparse_drive
 product, add, look = torch_backend.product, torch_backend.add, torch_backend.look
-summed_products, weighed = torch_backend.summed_products, torch_backend.weighed
+summed_products, bounds = torch_backend.summed_products, torch_backend.bounds
+tops, rates = torch_backend.tops, torch_backend.rates
 fuses, powers, largest = torch_backend.fuses, torch_backend.powers, torch_backend.largest
 change_events = torch_backend.change_events
-largest_among = torch_backend.largest_among
 
 
 def drive(
@@ -89,7 +90,10 @@ def accumulate(
     return torch_backend.accumulate(update, weight, out, index, coarse)
 
 
-def renews(post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor) -> bool:
+def renews(
+    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor,
+    coarse: bool = False, searched: bool = True,
+) -> bool:  # fmt: skip
     """See `torch_backend.renews`."""
     return len(pre) <= FEW and pre.ndim == 2 and _serves(weight, post, _written(pre), decay)
 
@@ -113,11 +117,11 @@ def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> boo
 
 def largest_change(
     post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, top: Tensor,
-    coarse: bool = False,
-) -> Tensor | None:  # fmt: skip
-    """See `torch_backend.largest_change`; ``top`` is not asked for."""
+    coarse: bool, most: int,
+) -> Tensor | bool | None:  # fmt: skip
+    """See `torch_backend.largest_change`; all are looked at, and ``top`` is not asked for."""
     if not renews(post, pre, decay, weight):
-        return None
+        return False
     precision = "bf16" if coarse else PRECISIONS[0]
     return triton_launch.largest_change(post, _written(pre), decay, weight, precision)
 

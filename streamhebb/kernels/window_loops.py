@@ -25,7 +25,7 @@ import numpy as np
 
 from streamhebb.kernels import vector_tiles, vectors
 from streamhebb.kernels.loops import Array, compiled
-from streamhebb.kernels.row_loops import add, look
+from streamhebb.kernels.row_loops import add, higher, look
 from streamhebb.kernels.vector_code import LANES, TALL, WIDE, WIDTH
 from streamhebb.kernels.vector_tiles import nothing, outers_at, put, put_more, put_totals
 
@@ -276,6 +276,33 @@ def _learn(outers: Any, numbers: Any) -> Any:
         return False
 
     return product, renew, largest
+
+
+@compiled
+def tops(
+    image: Array, rows: Array, parts: Array, length: int, start: int, end: int, out: Array
+) -> None:
+    """Write the largest absolute number that some competitions see; NaN if one is.
+
+    Args:
+        image: see above, as all that is not here.
+        rows: see above.
+        parts: see above.
+        length: see above; any.
+        start: the first competition.
+        end: the one after the last.
+        out: shape ``(n,)``; written from ``start`` to ``end``.
+    """
+    full = length // LANES * LANES
+    for t in range(start, end):
+        reach, high = vectors.spread(0.0), np.float32(0)
+        for part in range(parts.size):
+            at = rows[t] + parts[part]
+            for i in range(at, at + full, LANES):
+                reach = vectors.farther(vectors.load(image, i), reach)
+            for i in range(at + full, at + length):
+                high = higher(abs(image[i]), high)
+        out[t] = higher(vectors.utmost(reach), high)
 
 
 product, renew, largest = _learn(vector_tiles.outers, np.float32)

@@ -47,8 +47,9 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
         return _of_few(layer, update, few, step, kept)
     if not whole and _of_events(layer, update, step):
         return kept
-    foreseen = hasattr(layer.scaling, "foresee") or type(layer.scaling) is NeuronRMS
-    if whole or not kernels.in_cache(update, layer.weight, layer.wiring, foreseen):
+    if whole or not kernels.in_cache(
+        update, layer.weight, layer.wiring, layer.coarse, _searched(layer)
+    ):
         return _whole(layer, update, step, kept)
     if update.decay is not None:
         update = update._replace(decay=kernels.over_competitions(update.decay)[None])  # once
@@ -103,7 +104,7 @@ def _foreseen(layer: PlasticLayer, update: LocalUpdate) -> Tensor | None:
     foresee = getattr(layer.scaling, "foresee", None)
     if foresee is None:
         return None
-    if kernels.by_rows(layer.weight):
+    if layer.weight.device.type == "cpu":
         bounds = layer.rows().bounds(update.outer[0].pre.shape[0])
     else:
         bounds = iter((layer.weight.new_empty(0),))  # a card asks for none
@@ -112,6 +113,13 @@ def _foreseen(layer: PlasticLayer, update: LocalUpdate) -> Tensor | None:
         if divisor is not None:
             return divisor
     return None
+
+
+def _searched(layer: PlasticLayer) -> bool | None:
+    """Whether the largest change must be found; ``None`` if the divisor needs all of it."""
+    if hasattr(layer.scaling, "foresee"):
+        return True
+    return False if type(layer.scaling) is NeuronRMS else None
 
 
 def _few(layer: PlasticLayer, update: LocalUpdate) -> Tensor | None:

@@ -172,7 +172,8 @@ def test_pieces_change_no_bit(way):
             d = kernels.accumulate(update, weight, torch.empty_like(weight), None, coarse)
             rows = Renewal(post.sum(0), torch.full((n_out,), 1e-3), weight.clone(), norm, top)
             numba_backend.renew(post, pre, rows, coarse)
-            return [u, y, d, rows.weight, numba_backend.weighed(post, u[:, 0].contiguous())]
+            bounds = numba_backend.bounds(post, pre.abs().amax(1), norm, norm, 1.1)
+            return [u, y, d, rows.weight, bounds]
 
         with torch.no_grad(), kernels.use("numba"):
             if shared:
@@ -183,6 +184,69 @@ def test_pieces_change_no_bit(way):
     assert hands.most > 1
     for one, two in zip(*found, strict=True):
         assert torch.equal(one, two)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(
+        [
+            ((2, 9, 7, 16), 2, (3, 3)),
+            ((1, 6, 6, 48), 4, (3, 3)),
+            ((1, 6, 7, 32), 0, (3, 3)),
+            ((1, 9, 9, 5), 0, (5, 5)),
+            ((30, 100), None, None),
+        ]
+    ),
+    st.integers(1, 60),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_bounds_hold_and_the_largest_change_is_found(seen, n_out, outstanding, seed):
+    shape, side, kernel = seen
+    pre = draw(*shape, seed=seed) if side is None else a_pre(shape, side, False, kernel, seed=seed)
+    rows = pre.made if isinstance(pre, Patches) else pre
+    weight, post = draw(n_out, rows.shape[1], seed=seed + 1), draw(len(rows), n_out, seed=seed + 2)
+    if outstanding:
+        post[:, seed % n_out] *= 100
+    decay = draw(n_out, seed=seed + 3)
+    change = (post.double().mT @ rows.double() - decay[:, None].double() * weight.double()).abs()
+    with torch.no_grad():
+        tops = numba_backend.tops(pre)
+        assert torch.equal(tops, rows.abs().amax(1))
+        bounds = numba_backend.bounds(post, tops, decay, weight.abs().amax(1), 1.0001)
+        assert bool((change.amax(1) <= bounds).all())
+        found = numba_backend.largest_change(
+            post, pre, decay, weight, weight.abs().amax(1), False, 88
+        )
+    if not isinstance(found, bool):  # 60 neurons are all looked at
+        torch.testing.assert_close(found.double(), change.amax(), rtol=1e-5, atol=0)
+
+
+def test_tiles_find_the_largest_change_by_windows():
+    for channels, least in ((32, 1), (16, 1)):
+        pre = a_pre((1, 8, 8, channels), side=4)
+        weight, post = draw(least, 9 * channels, seed=1), draw(36, least, seed=2)
+        with torch.no_grad():
+            top = weight.abs().amax(1)
+            found = numba_backend.largest_change(post, pre, None, weight, top, False, 88)
+        wanted = (post.double().mT @ pre.made.double()).abs().amax()
+        torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=0)
+    long = a_pre((1, 40, 40, 16), side=4)  # by tiles
+    assert not numba_inputs.inputs(long, False).searches
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_not_a_number_is_the_largest(bad):
+    pre = draw(1, 8, 8, 16)
+    pre[0, 3, 3, 7] = bad
+    seen = Patches(pre, 2)
+    weight, post = draw(20, 144, seed=1), draw(36, 20, seed=2)
+    with torch.no_grad():
+        assert not numba_backend.tops(seen).isfinite().all()
+        top = weight.abs().amax(1)
+        found = numba_backend.largest_change(post, seen, None, weight, top, False, 88)
+    assert isinstance(found, torch.Tensor)
+    assert not found.isfinite()
 
 
 def test_only_own_columns_are_written():

@@ -155,7 +155,7 @@ def test_the_largest_change_is_that_of_the_change_written_out(case: Any, coarse:
     summed = None if d is None else d.sum(0)
     update = LocalUpdate((Outer(y, x),), d)
     with cut(*how):
-        found = triton_backend.largest_change(y, x, summed, w, w.new_empty(0), coarse)
+        found = triton_backend.largest_change(y, x, summed, w, w.new_empty(0), coarse, 88)
         change = triton_backend.accumulate(update, w, torch.empty_like(w), None, coarse)
     assert found is not None
     assert found == change.abs().max()
@@ -165,7 +165,7 @@ def test_of_many_competitions_the_change_is_written_out() -> None:
     y, x, w = (torch.ones(257, 3).to(DEVICE), torch.ones(257, 2).to(DEVICE), torch.ones(3, 2))
     w = w.to(DEVICE)
     assert not triton_backend.renews(y, x, None, w)
-    assert triton_backend.largest_change(y, x, None, w, w.new_empty(0), False) is None
+    assert triton_backend.largest_change(y, x, None, w, w.new_empty(0), False, 88) is False
     assert triton_backend.renews(y[1:], x[1:], None, w)
     assert not triton_backend.renews(y[1:], x[1:], y[1:].double(), w)
 
@@ -282,7 +282,7 @@ def test_the_smallest_shapes(n: int, n_out: int, n_in: int) -> None:
     new, norm = renewed(y, x, None, w, 1.0)
     assert torch.equal(new, torch.full_like(w, 1.0 + n))
     torch.testing.assert_close(norm, torch.full_like(norm, math.sqrt(n_in) * (1.0 + n)))
-    found = triton_backend.largest_change(y, x, None, w, w.new_empty(0), False)
+    found = triton_backend.largest_change(y, x, None, w, w.new_empty(0), False, 88)
     assert found == (n if n_in and n_out else 0)
 
 
@@ -307,7 +307,7 @@ def test_numbers_that_are_not_finite_pass_through_products(where: str, bad: floa
     new, norm = renewed(y, x, d, w, 1.0)
     torch.testing.assert_close(new, w + expected, equal_nan=True)
     assert not norm[-1].isfinite()
-    largest = triton_backend.largest_change(y, x, d.sum(0), w, w.new_empty(0), False)
+    largest = triton_backend.largest_change(y, x, d.sum(0), w, w.new_empty(0), False, 88)
     torch.testing.assert_close(largest, expected.abs().max(), equal_nan=True)
 
 
@@ -360,7 +360,7 @@ def test_what_is_served_is_launched(launched: list[str]) -> None:
         y = kernels.soft_wta(kernels.drive(x, w), 1.0, True)
         kernels.accumulate(LocalUpdate((Outer(y, x),), y), w, torch.empty_like(w))
     renewed(y, x, y, w, 0.1)
-    triton_backend.largest_change(y, x, y.sum(0), w, w.new_empty(0), False)
+    triton_backend.largest_change(y, x, y.sum(0), w, w.new_empty(0), False, 88)
     assert launched == ["drive", "soft_wta", "change", "update", "largest_change"]
 
 
@@ -421,7 +421,7 @@ def test_other_numbers_are_not_renewed(launched: list[str]) -> None:
     rows = Renewal(None, w[:, 0], w, w[:, 1])
     assert not triton_backend.renews(y, x, None, w)
     assert not triton_backend.renew(y, x, rows)
-    assert triton_backend.largest_change(y, x, None, w, w[:, 0], False) is None
+    assert triton_backend.largest_change(y, x, None, w, w[:, 0], False, 88) is False
     assert launched == []
 
 
