@@ -185,6 +185,20 @@ class Writer:
         """Add the products of pairs of bfloat16 to ``more``."""
         return self.call("llvm.x86.avx512bf16.dpbf16ps.512", VECTOR, more, one, two)
 
+    def rounded(self, one: Value) -> Value:
+        """A vector in bfloat16, as whole numbers of 16 bits; ties go to the even one, NaN stays."""
+        build, half = self.builder, ir.VectorType(ir.IntType(16), LANES)
+        if COARSE:
+            return build.bitcast(build.fptrunc(one, ir.VectorType(BFloat(), LANES)), half)
+        # Without the instruction LLVM calls a function that is not there, and the process ends.
+        bits = build.bitcast(one, INT_VECTOR)
+        upper = build.lshr(bits, self.whole(16))
+        up = build.add(self.whole(0x7FFF), build.and_(upper, self.whole(1)))
+        found = build.lshr(build.add(bits, up), self.whole(16))
+        quiet = build.or_(upper, self.whole(0x40))
+        found = build.select(build.fcmp_unordered("uno", one, one), quiet, found)
+        return build.trunc(found, half)
+
     def constant(self, number: float) -> Value:
         """A number in all lanes."""
         return ir.Constant(VECTOR, [number] * LANES)

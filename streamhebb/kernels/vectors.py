@@ -19,7 +19,6 @@ from streamhebb.kernels.vector_code import (
     INT_VECTOR,
     LANES,
     VECTOR,
-    BFloat,
     Value,
     Writer,
     operation,
@@ -205,16 +204,14 @@ def magnitude(write: Writer, one: Value) -> Value:
 @operation(None, None, _at, vector)
 def put_coarse(write: Writer, array: Value, at: Value, one: Value) -> None:
     """``put_coarse(array, at, vector)``: round to bfloat16, and write neighbours as pairs."""
-    found = write.builder.fptrunc(one, ir.VectorType(BFloat(), LANES))
-    write.store(found, write.place(0, at))
+    write.store(write.rounded(one), write.place(0, at))
 
 
 @operation(None, None, _at, vector, vector)
 def put_pairs(write: Writer, array: Value, at: Value, one: Value, two: Value) -> None:
     """``put_pairs(array, at, one, two)``: round to bfloat16, and write pairs of a lane each."""
-    build, half = write.builder, ir.VectorType(ir.IntType(16), LANES)
-    rounded = (build.fptrunc(each, ir.VectorType(BFloat(), LANES)) for each in (one, two))
-    low, high = (build.zext(build.bitcast(each, half), INT_VECTOR) for each in rounded)
+    build = write.builder
+    low, high = (build.zext(write.rounded(each), INT_VECTOR) for each in (one, two))
     write.store(build.or_(low, build.shl(high, write.whole(16))), write.place(0, at))
 
 

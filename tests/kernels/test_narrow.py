@@ -1,4 +1,4 @@
-"""Vectors of eight numbers, as processors without AVX-512 have them, give the same sums."""
+"""Code for other processors than this one gives the same sums: without AVX-512, or bfloat16."""
 
 from __future__ import annotations
 
@@ -47,15 +47,77 @@ with torch.no_grad():
 print("the same")
 """
 
+LEARNING = """
+import copy, torch
+import streamhebb as sh
+from streamhebb import kernels
+from streamhebb.kernels import numba_backend, window_loops
+from streamhebb.kernels.renewal import Renewal
+from streamhebb.kernels.vector_code import COARSE, LANES
 
-@pytest.mark.skipif(
-    not all(llvm.get_host_cpu_features().get(name) for name in NEEDED),
-    reason="this processor cannot run code for AVX2",
+assert not COARSE
+chance = torch.Generator().manual_seed(0)
+draw = lambda *shape: torch.randn(*shape, generator=chance)
+nets = (
+    (lambda: sh.Dense(96, 50, scaling=sh.LayerMax()), (1, 96)),
+    (lambda: sh.Dense(96, 50, scaling=sh.NeuronRMS()), (20, 96)),
+    (lambda: sh.Conv2d(16, 24, 3, padding=1), (1, 16, 6, 6)),
 )
+for make, shape in nets:
+    net = sh.StreamNet(make(), seed=0)
+    twin = copy.deepcopy(net)
+    for _ in range(3):
+        x = draw(*shape)
+        with kernels.use("numba"):
+            net.step(x)
+        with kernels.use("torch"):
+            twin.step(x)
+    torch.testing.assert_close(net.layers[0].weight, twin.layers[0].weight, rtol=1e-4, atol=1e-5)
+
+numbers = draw(3, 4 * LANES)  # rounded as they are written
+numbers[0, :6] = torch.tensor([0.0, -0.0, 3e38, 1 + 2**-8, 1 + 3 * 2**-8, 1e-40])
+weight, memory = numbers.clone(), numbers.bfloat16()
+memory.zero_()
+rows = Renewal(None, torch.zeros(3), weight, torch.empty(3), None, memory)
+numba_backend.add(torch.zeros_like(weight), rows)
+assert torch.equal(memory.view(torch.int16), weight.bfloat16().view(torch.int16))
+flat = numbers.view(-1).clone()
+flat[7:10] = torch.tensor([float("nan"), float("inf"), 3.4e38])
+pairs = torch.zeros(flat.numel(), dtype=torch.int32)
+window_loops.pair(flat.numpy(), LANES, pairs.numpy())
+low = pairs.view(torch.bfloat16)[::2][: flat.numel() - LANES]
+wanted = flat.bfloat16()[: flat.numel() - LANES]
+torch.testing.assert_close(low, wanted, rtol=0, atol=0, equal_nan=True)
+print("the same")
+"""
+
+
+def here(*names):
+    return all(llvm.get_host_cpu_features().get(name) for name in names)
+
+
+@pytest.mark.skipif(not here(*NEEDED), reason="this processor cannot run code for AVX2")
 def test_vectors_of_eight_numbers():
-    chosen = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ",".join(f"+{n}" for n in NEEDED)}
+    run(PROGRAM, "haswell", NEEDED)
+
+
+WIDE = ("avx512f", "avx512vl", "avx512bw", "avx512dq", "avx512cd")
+
+
+@pytest.mark.parametrize(
+    ("name", "features"),
+    [("generic", ()), ("haswell", NEEDED), ("skylake-avx512", (*NEEDED, *WIDE))],
+)
+def test_processors_without_bfloat16_learn(name, features):
+    if not here(*features) or llvm.get_process_triple().partition("-")[0] != "x86_64":
+        pytest.skip("this processor cannot run such code")
+    run(LEARNING, name, features)
+
+
+def run(program, name, features):
+    chosen = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": ",".join(f"+{n}" for n in features)}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", program],
         env=os.environ | chosen,
         cwd=ROOT,
         capture_output=True,
