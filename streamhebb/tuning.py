@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from streamhebb import kernels
+from streamhebb.errors import ConfigError
 from streamhebb.layers import Layer
-from streamhebb.layers.wired import WiredLayer
+from streamhebb.layers.wired import PRECISIONS, WiredLayer
+from streamhebb.parts import require_choice
 
 ROUNDS = 3
 
@@ -60,7 +62,8 @@ def measure(
         ['direct', 'winograd2', 'winograd4']
     """
     kind = x.dtype, layer.precision, str(x.device), torch.get_num_threads(), learning
-    key = (layer.synapse, tuple(x.shape), *kind, kernels.backend(), tuple(backends))
+    parts = layer.synapse, repr(layer)  # its rule and scaling say which kernels there are
+    key = (*parts, tuple(x.shape), *kind, kernels.backend(), tuple(backends))
     if key in _known:
         return _known[key]
     took: dict[Way, float] = {}
@@ -98,7 +101,19 @@ def choose(
         precision: of their products; ``None`` leaves it as it is.
         backends: that may be given to a layer; none leaves the layer's own.
         learning: whether they shall learn from such batches; else they only respond.
+
+    Raises:
+        ConfigError: for a precision or a backend that is not there. Then nothing has changed.
     """
+    if precision is not None:
+        require_choice("choose_kernels", "precision", precision, PRECISIONS)
+    if isinstance(backends, str):
+        raise ConfigError(
+            f"choose_kernels: backends={backends!r} is one name; several are needed, such as "
+            f"({backends!r},)"
+        )
+    for backend in backends:
+        kernels.load(backend, "choose_kernels: backends")
     for layer in layers:
         if isinstance(layer, WiredLayer) and precision is not None:
             layer.method = layer.synapse.methods[0]  # allowed with any

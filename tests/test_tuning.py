@@ -193,3 +193,28 @@ def test_every_scheduler_has_the_bits_of_a_method(scheduler):
             list(net.run(xs))
         weights.append(net.layers[0].weight)
     assert torch.equal(*weights)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"precision": "bf16"}, "bfloat16"),
+        ({"precision": "bfloat16", "backends": ("cuda",)}, "cuda"),
+        ({"backends": "numba"}, r"\('numba',\)"),
+    ],
+)
+def test_a_choice_that_is_refused_changes_nothing(given, message):
+    net = make_net()
+    net.layers[0].method = "winograd4"
+    before = net.kernels()
+    with pytest.raises(ConfigError, match=message):
+        net.choose_kernels(torch.rand(2, 8, 8), **given)
+    assert net.kernels() == before
+
+
+def test_layers_that_learn_otherwise_are_measured_again(monkeypatch):
+    monkeypatch.setattr(tuning, "_known", {})
+    x = torch.rand(1, 2, 8, 8)
+    for scaling in (sh.LayerMax(), sh.NeuronRMS(), sh.LayerMax()):
+        tuning.measure(sh.Conv2d(2, 5, 3, scaling=scaling), x)
+    assert len(tuning._known) == 2

@@ -39,7 +39,7 @@ app.command()(probe)
 @app.command()
 def step(
     threads: Annotated[str, typer.Option(help="Numbers of threads, e.g. 1,2")] = "1,2",
-    rounds: Annotated[int, typer.Option(help="Turns each side takes.")] = 40,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns each side takes.")] = 40,
     out: _Out = None,
 ) -> None:
     """784 -> 2000 SoftHebb with readout at batch 1, against plain torch calls, interleaved."""

@@ -1,9 +1,12 @@
 """Products of numbers rounded to bfloat16, summed in float32.
 
 A processor or card with instructions for it multiplies bfloat16 at twice the rate of float32 and
-more. Elsewhere the rounded numbers are multiplied as float32: no faster, but the same to the last
-rounding, so that what the precision does to learning can be tried on any machine. Weights stay
-float32: most of what a step changes is below what bfloat16 can hold.
+more. Elsewhere the rounded numbers are multiplied as float32: no faster, but nearly the same, so
+that what the precision does to learning can be tried on any machine. Weights stay float32: most of
+what a step changes is below what bfloat16 can hold.
+
+Torch's own products have one rounding more where there are such instructions: sums are float32, and
+are rounded as they are written, to 1/256 of each. Those of numba and triton are not.
 """
 
 from __future__ import annotations

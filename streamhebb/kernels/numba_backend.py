@@ -196,7 +196,7 @@ def accumulate(
 
 def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
     """See `streamhebb.kernels.soft_wta`."""
-    if drive.dtype != torch.float32 or not _serves(drive) or not drive.numel():
+    if drive.dtype != torch.float32 or not _serves(drive) or not drive.numel() or t <= 0:
         return torch_backend.soft_wta(drive, t, anti_hebbian)
     flat = drive.reshape(-1, drive.shape[-1])
     out = fresh(tuple(flat.shape), flat)
@@ -210,7 +210,7 @@ def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
 
     in_pieces(piece, len(rows))
     found = out.view(drive.shape)
-    if drive.ndim == 2:
+    if drive.ndim == 2 and not drive.is_inference():  # its versions are not counted
         found.of_drive = drive, drive._version, sums  # type: ignore[attr-defined]
     return found
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamhebb.kernels import row_loops, tile_loops, window_loops
-from streamhebb.kernels.coarse import round_into, rounded
+from streamhebb.kernels.coarse import multiplies, round_into, rounded
 from streamhebb.kernels.loops import NONE, Array
 from streamhebb.kernels.memory import fresh
 from streamhebb.kernels.patches import Patches
@@ -103,7 +103,12 @@ def inputs(pre: Tensor, coarse: bool) -> Inputs | None:
         pre: float32, on the CPU, shape ``(n, n_in)``, or patches.
         coarse: whether products are made of rounded numbers.
     """
-    if (coarse and not COARSE) or pre.ndim != 2 or len(pre) < LEAST or not pre.shape[1]:
+    if (
+        (coarse and not (COARSE and multiplies("cpu")))
+        or pre.ndim != 2
+        or len(pre) < LEAST
+        or not pre.shape[1]
+    ):
         return None
     if not isinstance(pre, Patches):
         if not pre.is_contiguous():

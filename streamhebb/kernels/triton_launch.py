@@ -133,7 +133,7 @@ def _product(
     parts = out.new_empty(count, m, n) if not ends else out[None]
     wide, tall = (cut.n, cut.m) if ends else (64, 16)
     # An argument that is not there is another one.
-    own = weight if decay is None else decay
+    own = weight if decay is None else decay.contiguous()  # has no stride on the card
     steps = weight if step is None else step.expand(m)
     found = weight if end == "write" else out.new_empty(m, _cut(n, wide))
     own_end = {"DECAYS": decay is not None, "END": end}

@@ -269,8 +269,7 @@ def _learn(outers: Any, numbers: Any) -> Any:
                         row[i] -= less * w[i]
             look(made, norm, top)
             for r in range(TALL):
-                if not top[r] <= found[0]:
-                    found[0] = top[r]
+                found[0] = higher(top[r], found[0])
             if not bound.max() > found[0]:
                 return True
         return False

@@ -52,6 +52,11 @@ class Seen(NamedTuple):
     neuron: State | None = None
 
 
+def _state(weight: Tensor) -> tuple[int, int]:
+    """What tells that weights are not what they were: where they lie, and how often written to."""
+    return weight.data_ptr(), weight._version
+
+
 class PlasticLayer(WiredLayer):
     r"""Neurons that change their own weights from what they see.
 
@@ -174,7 +179,7 @@ class PlasticLayer(WiredLayer):
             for part, rest in self._rest.items():
                 states.register_carried(self, part, rest)
             self.register_load_state_dict_pre_hook(states.fit_rows)  # type: ignore[no-untyped-call]
-        self._known: tuple[Tensor, int, kernels.Rows] | None = None
+        self._known: tuple[Tensor, tuple[int, int], kernels.Rows] | None = None
         self.reset()
 
     # -- state ---------------------------------------------------------------------------------
@@ -195,8 +200,8 @@ class PlasticLayer(WiredLayer):
     @own_kernels
     def rows(self) -> kernels.Rows:
         """What is known of every neuron's weights, looked up only if they changed since."""
-        weight, version, rows = self._known or (None, 0, None)
-        if rows is not None and weight is self.weight and version == weight._version:
+        weight, state, rows = self._known or (None, None, None)
+        if rows is not None and weight is self.weight and state == _state(weight):
             return rows
         return self.remember(kernels.rows_of(self.weight))
 
@@ -209,7 +214,7 @@ class PlasticLayer(WiredLayer):
         """Keep what is known of the present weights until they change."""
         if self.remembers:
             # Past nn.Module's setattr, which costs as much as an operator.
-            self.__dict__["_known"] = self.weight, self.weight._version, rows
+            self.__dict__["_known"] = self.weight, _state(self.weight), rows
         return rows
 
     def _rate_radius(self) -> Tensor:

@@ -134,9 +134,10 @@ class WiredLayer(Layer):
     def precision(self) -> str:
         """Of products: ``"full"``, that of the tensors, or ``"bfloat16"``, summed in float32.
 
-        May be set at any step. Weights stay as they are. Fast where the processor or card has
-        instructions for it, and of the same values elsewhere; see
-        [`streamhebb.kernels.coarse`][].
+        May be set at any step. Weights stay as they are, but whoever writes to ``weight.data`` or
+        through numpy must set them by ``set_weight``: large layers keep them rounded until they see
+        a change. Fast where the processor or card has instructions for it; what differs elsewhere,
+        see [`streamhebb.kernels.coarse`][].
         """
         return self._precision
 

@@ -273,6 +273,33 @@ def test_an_update_of_other_shapes_is_refused():
         kernels.change(update, torch.zeros(4, 6), torch.ones(4, 1))
 
 
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+@pytest.mark.parametrize("scaling", [sh.LayerMax(), sh.NeuronRMS()], ids=repr)
+@pytest.mark.parametrize("batch", [1, 20])
+def test_layers_learn_in_inference_mode(backend, scaling, batch):
+    layer = sh.Dense(600, 40, scaling=scaling)
+    layer.reset(torch.Generator().manual_seed(0))
+    twin, x = copy.deepcopy(layer), draw(batch, 600).float()
+    with kernels.use(backend):
+        with torch.no_grad():
+            layer.learn(layer.observe(x)[1])
+        with torch.inference_mode():
+            twin.learn(twin.observe(x)[1])
+    assert torch.equal(layer.weight, twin.weight)
+
+
+@pytest.mark.parametrize("row", [0, 5, 39])
+def test_loops_do_not_lose_what_is_not_a_number(row):
+    post, pre, weight = draw(20, 40).float(), draw(20, 640).float(), draw(40, 640).float()
+    post[:, 7] *= 100
+    weight[row, 3] = float("nan")
+    with torch.no_grad():
+        found = numba_backend.largest_change(
+            post, pre, post.sum(0), weight, weight.abs().amax(1), False, 88
+        )
+    assert found.isnan()
+
+
 @pytest.fixture
 def smaller(monkeypatch):
     """Small layers count as large."""
@@ -358,6 +385,7 @@ class TestRadiiThatAreKept:
             lambda layer: layer.reset(),
             lambda layer: layer.float(),
             lambda layer: setattr(layer, "weight", torch.ones(900, 300)),
+            lambda layer: setattr(layer.weight, "data", torch.ones(900, 300).double()),
         ],
     )
     def test_weights_that_somebody_changes_are_looked_at_again(self, change):

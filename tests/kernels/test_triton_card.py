@@ -40,10 +40,10 @@ def drawn(n: int, n_out: int, n_in: int, seed: int = 0) -> tuple[Tensor, Tensor,
 
 def step(y: Tensor, x: Tensor, w: Tensor, precision: str = "tf32x3") -> list[Tensor]:
     """All that there is."""
-    u = triton_backend.drive(x, w, precision)
+    u = triton_backend.drive(x, w, precision=precision)
     share = triton_backend.soft_wta(u, 1.0, True)
     update = LocalUpdate((Outer(y, x),), share)
-    change = triton_backend.accumulate(update, w, torch.empty_like(w), None, precision)
+    change = triton_backend.accumulate(update, w, torch.empty_like(w), precision=precision)
     total, rates = share.sum(0), torch.full_like(w[:, 0], 1e-3)
     largest = triton_launch.largest_change(y, x, total, w, precision)
     new, norm = w.clone(), torch.empty_like(total)
@@ -64,8 +64,8 @@ def test_products_are_as_exact_as_their_names_say(
     y, x, w = drawn(*shape)
     update = LocalUpdate((Outer(y, x),))
     pairs = [
-        (triton_backend.drive(x, w, precision), x, w.mT),
-        (triton_backend.accumulate(update, w, torch.empty_like(w), None, precision), y.mT, x),
+        (triton_backend.drive(x, w, precision=precision), x, w.mT),
+        (triton_backend.accumulate(update, w, torch.empty_like(w), precision=precision), y.mT, x),
     ]
     for found, a, b in pairs:
         error = (found.double() - a.double() @ b.double()).abs()

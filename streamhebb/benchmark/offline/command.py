@@ -89,7 +89,7 @@ def probe(
     samples: Annotated[int, typer.Option(help="That steps draw their rows from.")] = 4096,
     dropout: Annotated[float, typer.Option(help="Share of the features left out.")] = 0.5,
     threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
-    rounds: Annotated[int, typer.Option(help="Turns each way takes.")] = 15,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns each way takes.")] = 15,
     out: Out = None,
 ) -> None:
     """A step of the linear probe, beside torch's modules, autograd and generator; interleaved."""

@@ -15,6 +15,7 @@ from streamhebb.benchmark.record import Out, finish, show, whole_numbers
 from streamhebb.benchmark.speed.compare import (
     CHOSEN_WAYS,
     COARSE_WAYS,
+    MORE_WAYS,
     ON_CARD,
     WAYS,
     Speed,
@@ -28,7 +29,7 @@ from streamhebb.parts import require_choice
 def speed(
     batches: Annotated[str, typer.Option(help="Samples a step, e.g. 1,10,64")] = "1,10,64",
     threads: Annotated[str, typer.Option(help="Numbers of threads, e.g. 1,2")] = "1,2",
-    rounds: Annotated[int, typer.Option(help="Turns each side takes.")] = 9,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns each side takes.")] = 9,
     ways: Annotated[
         str | None,
         typer.Option(
@@ -50,7 +51,7 @@ def speed(
     if device == "cpu" and kernels.multiplies("cpu"):
         usual = (*usual, *COARSE_WAYS)
     wanted = list(usual) if ways is None else [way.strip() for way in ways.split(";")]
-    possible = tuple(dict.fromkeys((*usual, *COARSE_WAYS, *CHOSEN_WAYS)))
+    possible = tuple(dict.fromkeys((*usual, *MORE_WAYS, *COARSE_WAYS, *CHOSEN_WAYS)))
     for way in wanted:
         require_choice("bench speed", "ways", way, possible)
     found: list[Speed] = []
@@ -60,6 +61,9 @@ def speed(
                 batch, count, ways=wanted, rounds=rounds, seconds=seconds, device=device
             )
     show(rows(found))
+    for count in dict.fromkeys(row.threads for row in found):
+        peak = max(row.peak for row in found if row.threads == count)
+        typer.echo(f"large matrices are multiplied at {peak:.0f} GFLOP/s, threads: {count}")
     if picture is not None:
         typer.echo(f"written to {draw(found, picture)}")
     settings = {"rounds": rounds, "seconds": seconds, "malloc": malloc(), "device": device}

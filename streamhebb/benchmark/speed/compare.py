@@ -33,6 +33,8 @@ from streamhebb.values import Shape
 
 SHAPE = (3, 32, 32)
 WAYS: tuple[str, ...] = ("direct", "winograd2", "winograd4", "direct, numba", "winograd4, numba")
+MORE_WAYS: tuple[str, ...] = ("winograd2, numba",)
+"""Measured if asked for."""
 ON_CARD: tuple[str, ...] = (
     "direct",
     "winograd2",
@@ -70,6 +72,8 @@ class Speed:
         highest: the same in the best round.
         floor: milliseconds that the products of a direct step take at the machine's peak.
         of_floor: floor / time, median over rounds.
+        peak: billions of additions and multiplications a second that large matrices are multiplied
+            with, in float32, median over rounds.
     """
 
     way: str
@@ -83,6 +87,7 @@ class Speed:
     highest: float
     floor: float
     of_floor: float
+    peak: float
 
 
 def multiplications(net: StreamNet, shape: Shape = SHAPE) -> int:
@@ -198,6 +203,7 @@ def compare(
                 took.highest,
                 1000 * statistics.median(floors),
                 ratio(floors, times),
+                2e-9 / statistics.median(peak),
             )
         )
     return found

@@ -97,6 +97,10 @@ def _computes(func: Any, name: str) -> bool:
 def _flops(name: str, given: Sequence[Tensor]) -> int:
     if name in ("aten::mm", "aten::bmm"):
         return 2 * prod(given[0].shape) * given[1].shape[-1]
-    if name == "aten::addmm":
+    if name in ("aten::addmm", "aten::baddbmm"):
         return 2 * prod(given[1].shape) * given[2].shape[-1]
+    if name in ("aten::mv", "aten::dot"):
+        return 2 * prod(given[0].shape)
+    if name == "aten::addmv":
+        return 2 * prod(given[1].shape)
     return 0

@@ -18,10 +18,14 @@ from streamhebb.errors import ConfigError
 
 def measured(batch, count, *, ways, rounds, seconds, device):
     """As if it had been measured."""
-    rows = [Speed("plain", batch, count, "default", True, 40.0, 1.0, 1.0, 1.0, 20.0, 0.5)]
+    rows = [Speed("plain", batch, count, "default", True, 40.0, 1.0, 1.0, 1.0, 20.0, 0.5, 100.0)]
     for way in ways:
-        rows.append(Speed(way, batch, count, "default", True, 10.0, 4.0, 3.0, 5.0, 20.0, 2.0))
-        rows.append(Speed(way, batch, count, "default", False, 5.0, 8.0, 7.0, 9.0, 10.0, 2.0))
+        rows.append(
+            Speed(way, batch, count, "default", True, 10.0, 4.0, 3.0, 5.0, 20.0, 2.0, 100.0)
+        )
+        rows.append(
+            Speed(way, batch, count, "default", False, 5.0, 8.0, 7.0, 9.0, 10.0, 2.0, 100.0)
+        )
     return rows
 
 
