@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from numba.core.dispatcher import Dispatcher
@@ -102,10 +103,10 @@ def test_a_step_asks_no_more_than_it_did(method, way):
 
 
 class Calls:
-    """Counts how often compiled loops are called, and by what name."""
+    """Counts how often compiled loops are called, by what name, and the arrays they are given."""
 
     def __init__(self, monkeypatch):
-        self.by_name = {}
+        self.by_name, self.bytes = {}, 0
         for module in (image_loops, row_loops, soft_loops, window_loops):
             for name, value in vars(module).items():
                 if isinstance(value, Dispatcher):
@@ -119,6 +120,7 @@ class Calls:
     def counting(self, name, function):
         def counted(*args):
             self.by_name[name] = self.by_name.get(name, 0) + 1
+            self.bytes += sum(each.nbytes for each in args if isinstance(each, np.ndarray))
             return function(*args)
 
         return counted
@@ -129,10 +131,14 @@ class Calls:
 
 
 @pytest.mark.parametrize(
-    ("method", "launches", "calls"),
-    [("direct", 45, 30), ("winograd2", 54, 31), ("winograd4", 54, 31)],
+    ("method", "launches", "calls", "size"),
+    [
+        ("direct", 45, 30, 28993636),
+        ("winograd2", 54, 31, 65524896),
+        ("winograd4", 54, 31, 49000608),
+    ],
 )
-def test_compiled_loops_are_few_and_memory_comes_back(method, launches, calls, monkeypatch):
+def test_compiled_loops_are_few_and_memory_comes_back(method, launches, calls, size, monkeypatch):
     """What loops do is not seen by torch, but how often they are asked, and for what memory."""
     monkeypatch.setattr(changing, "LARGE", 1 << 13)
     net, x = with_method(a_net((32, 64, 64)), method), torch.rand(16, 3, 32, 32)
@@ -144,6 +150,7 @@ def test_compiled_loops_are_few_and_memory_comes_back(method, launches, calls, m
     assert [layer.unforeseen for layer in net.layers if isinstance(layer, sh.Conv2d)] == [0, 0, 0]
     assert found.launches <= launches, found.by_name
     assert counted.total <= calls, counted.by_name
+    assert counted.bytes <= 1.1 * size  # each array once for each loop; vectors differ in length
     largest = 16 * 32 * 32 * 32 * 4  # what the first layer says
     assert found.allocated < largest / 4
 
