@@ -374,7 +374,8 @@ class Tiled:
 
     def __init__(self, patches: Patches) -> None:
         m, coarse = patches.side, patches.coarse
-        self._patches = patches
+        # Not the patches, which keep this: a circle would be freed late, and its memory with it.
+        self._windows = patches.image, _of_windows(patches)
         self.searches = not coarse and patches.shape[0] <= SEARCHED
         image = patches.image
         batch, height, width, channels = image.shape
@@ -424,5 +425,4 @@ class Tiled:
         self, post: Tensor, decay: Tensor | None, weight: Tensor, bound: Tensor, most: int
     ) -> Tensor | None:
         """See `Inputs`; with the windows themselves, as few neurons do not repay the maps."""
-        windows = Direct(self._patches.image, _of_windows(self._patches))
-        return windows.largest(post, decay, weight, bound, most)
+        return Direct(*self._windows).largest(post, decay, weight, bound, most)

@@ -6,8 +6,11 @@ import gc
 import threading
 
 import numpy as np
+import pytest
 import torch
 
+import streamhebb as sh
+from streamhebb import kernels
 from streamhebb.kernels import memory
 from streamhebb.kernels.memory import KEPT, SMALL, Memory, fresh
 
@@ -85,3 +88,31 @@ def test_little_is_asked_for_each_time():
 
 def test_another_device_has_memory_of_its_own():
     assert fresh(BIG, torch.empty(0, device="meta")).device.type == "meta"
+
+
+@pytest.mark.parametrize("precision", ["full", "bfloat16"])
+@pytest.mark.parametrize("method", ["direct", "winograd2", "winograd4"])
+@pytest.mark.parametrize("scaling", [sh.LayerMax(), sh.NeuronRMS()], ids=repr)
+def test_a_step_gives_back_all_that_it_took(scaling, method, precision):
+    """Also if nobody looks for circles, which is done by the number of objects, not their size."""
+    layer = sh.Conv2d(32, 48, 3, scaling=scaling)
+    if not layer.allows(method, precision):
+        pytest.skip("not together")
+    net = sh.StreamNet(layer, sh.Triangle(), sh.MaxPool2d(2), seed=0)
+    layer.method, layer.precision = method, precision
+
+    def pieces():
+        return sum(map(len, memory._memory._of_size.values()))
+
+    with kernels.use("numba"):
+        net.step(torch.rand(2, 32, 20, 20))
+        gc.collect()
+        gc.disable()
+        try:
+            net.step(torch.rand(2, 32, 20, 20))
+            before = pieces()
+            for _ in range(5):
+                net.step(torch.rand(2, 32, 20, 20))
+            assert pieces() == before
+        finally:
+            gc.enable()
