@@ -13,6 +13,7 @@ from streamhebb.presets.language import LayerCode, read_layer
 from streamhebb.presets.prepare import Prepared, load_data
 from streamhebb.presets.preset import Built, Preset, Resolved, Stage
 from streamhebb.presets.show import data_yaml, net_yaml, preset_yaml
+from streamhebb.presets.streaming import Streaming
 
 __all__ = [
     "Block",
@@ -23,6 +24,7 @@ __all__ = [
     "Preset",
     "Resolved",
     "Stage",
+    "Streaming",
     "build",
     "data_names",
     "data_pair",

@@ -10,6 +10,7 @@ from streamhebb.presets._files import find as find_name
 from streamhebb.presets._files import parse, read_yaml
 from streamhebb.presets.data import DataSettings
 from streamhebb.presets.preset import Built, Preset
+from streamhebb.presets.streaming import Streaming
 
 # The published notes give commands with these, but the published presets do not hold them.
 _ABSENT = ("5HardCnnSTL", "2HardMLPMNIST", "2HebbCnn", "SoftKrotovCnnCIFAR")
@@ -58,6 +59,7 @@ def build(
     mode: str | None = None,
     hidden: str | None = None,
     seed: int = 0,
+    streaming: Streaming | None = None,
 ) -> Built:
     """Build the net of a preset, and plan its training.
 
@@ -67,21 +69,31 @@ def build(
             is the preset's own.
         unsupervised: settings, or their name, that replace those without labels.
         supervised: the same, with labels; says the shape of samples, and how many classes.
-        mode: ``"successive"``, ``"consecutive"``, ``"simultaneous"``; ``None`` is the preset's.
+        mode: ``"successive"``, ``"consecutive"``, ``"simultaneous"``; ``None`` is the preset's;
+            ``"stream"`` is ours, see [`Preset.build`][streamhebb.presets.preset.Preset.build].
         hidden: ``"learns"``, ``"random"`` or ``"normed"``; ``None`` is the preset's.
         seed: draws the weights, and orders the samples of phases without labels.
+        streaming: how the net is changed for the mode ``"stream"``.
 
     Raises:
         ConfigError: for settings that do not exist or do not fit each other.
         ShapeError: if the net cannot take such samples.
 
     Example:
+        >>> build("softhebb-cifar-1conv", mode="stream").net.layers[0]
+        RunningNorm(n_in=3, tau=100.0, eps=1e-05)
         >>> built = build("2SoftMlpMNIST")
         >>> built.blocks, len(built.stages)
         ((range(0, 3),), 2)
     """
     return find(name).build(
-        data, unsupervised=unsupervised, supervised=supervised, mode=mode, hidden=hidden, seed=seed
+        data,
+        unsupervised=unsupervised,
+        supervised=supervised,
+        mode=mode,
+        hidden=hidden,
+        seed=seed,
+        streaming=streaming,
     )
 
 

@@ -11,12 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from streamhebb import spec
 from streamhebb.errors import ConfigError
 from streamhebb.evaluate import Phase, plan_blocks
+from streamhebb.evaluate.phases import MODES
 from streamhebb.layers import PlasticLayer
 from streamhebb.net import StreamNet
+from streamhebb.parts import require_choice
 from streamhebb.presets import words
 from streamhebb.presets.blocks import Block
 from streamhebb.presets.data import DataSettings, data_pair, data_settings
+from streamhebb.presets.streaming import Streaming
 from streamhebb.values import Shape
+
+STREAM = "stream"
+"""The mode of ours: one sample at a time, one pass, all layers at once."""
 
 
 class Resolved(NamedTuple):
@@ -258,6 +264,7 @@ class Preset(BaseModel):
         mode: str | None = None,
         hidden: str | None = None,
         seed: int = 0,
+        streaming: Streaming | None = None,
     ) -> Built:
         """Build the net, and plan its training.
 
@@ -266,9 +273,11 @@ class Preset(BaseModel):
                 ``None`` is the preset's own.
             unsupervised: settings, or their name, that replace those without labels.
             supervised: the same, with labels; says the shape of samples, and how many classes.
-            mode: ``None`` is the preset's own.
+            mode: ``None`` is the preset's own; ``"stream"`` changes the net, too, so that it learns
+                from one sample at a time, all layers at once.
             hidden: ``"learns"``, ``"random"`` or ``"normed"``; ``None`` is the preset's own.
             seed: draws the weights, and orders the samples of phases without labels.
+            streaming: how the net is changed for the mode ``"stream"``.
 
         Raises:
             ConfigError: for settings that do not exist or do not fit each other.
@@ -283,14 +292,18 @@ class Preset(BaseModel):
         how = self.hidden if hidden is None else hidden
         if how not in ("learns", "random", "normed"):
             raise ConfigError(f"hidden={hidden!r} is not allowed; it is learns, random or normed")
+        mode = self.mode if mode is None else mode
+        require_choice("presets", "mode", mode, (*MODES, STREAM))
         without, with_labels = self.data(data, unsupervised=unsupervised, supervised=supervised)
-        stages = self.stages(without, with_labels, mode=mode, hidden=how, seed=seed)
+        if mode == STREAM:
+            without = without.but(batch_size=1)
+        plan = "consecutive" if mode == STREAM else mode
+        stages = self.stages(without, with_labels, mode=plan, hidden=how, seed=seed)
         self.resolve(with_labels.shape)  # refuses samples before large weights are drawn
-        net = spec.build(
-            spec.parse(self.describe(without, with_labels, seed=seed), self.name),
-            classes=with_labels.classes,
-            seed=seed,
-        )
+        description = self.describe(without, with_labels, seed=seed)
+        if mode == STREAM:
+            description = (streaming or Streaming()).describe(description, self.name)
+        net = spec.build(spec.parse(description, self.name), classes=with_labels.classes, seed=seed)
         for layer in net.layers:
             if how != "learns" and isinstance(layer, PlasticLayer):
                 layer.plasticity = False

@@ -8,18 +8,15 @@ scales its own changes, where the published rule divides those of a layer by the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from streamhebb import spec
-from streamhebb.errors import ConfigError
-from streamhebb.presets import Built
+from streamhebb.presets import Built, Streaming
+from streamhebb.presets.streaming import RATES
 from streamhebb.suite.experiment import Cell, Experiment
 from streamhebb.suite.offline import OfflineTrial
 
-RATES = (0.0025, 5e-5, 5e-5, 5e-5)
-"""Rates of layers that scale by themselves, from the input on."""
 FASTER = (0.0025, 0.00025, 0.0003)
 """Rates by which upper layers turn far."""
 TWICE = (0.0025, 1e-4, 5e-5)
@@ -56,30 +53,14 @@ class StreamTrial(OfflineTrial):
         """Build the net, with the changes that a stream asks for, and plan its training."""
         preset = self.preset()
         without, with_labels = self.chosen(preset)
-        without = without.but(batch_size=1)
-        description = preset.describe(without, with_labels, seed=self.seed)
-        layers = description["layers"]
-        plastic = [entry for entry in layers if "scaling" in entry]
-        if self.rates and len(self.rates) < len(plastic):
-            raise ConfigError(
-                f"rates={self.rates} are too few: {preset.name} has {len(plastic)} hidden blocks"
-            )
-        for number, entry in enumerate(plastic):
-            entry["scaling"] = self._scaling()
-            if self.rates:
-                entry["rate"] = entry["rate"] | {"lr": self.rates[number]}
-        for entry in layers:
-            if entry["type"] == "BatchNorm":
-                entry.update({"type": "RunningNorm", "tau": self.tau})
-        net = spec.build(
-            spec.parse(description, preset.name), classes=with_labels.classes, seed=self.seed
+        return preset.build(
+            unsupervised=without,
+            supervised=with_labels,
+            mode="stream",
+            hidden=self.hidden,
+            seed=self.seed,
+            streaming=Streaming(self.scaling, self.memory, self.tau, self.rates),
         )
-        stages = preset.stages(without, with_labels, mode=self.mode, seed=self.seed)
-        return Built(net, preset.split(), stages)
-
-    def _scaling(self) -> dict[str, Any]:
-        own = {} if self.scaling == "LayerMax" else {"memory": self.memory}
-        return {"type": self.scaling, **own}
 
 
 def _cells() -> Iterator[Cell]:

@@ -51,6 +51,30 @@ def test_scaling_rates_and_norms_are_as_asked():
     assert [norm.tau for norm in norms] == [7, 7]
 
 
+@pytest.mark.parametrize("hidden", ["random", "normed"])
+def test_random_nets_stream_too(hidden, tmp_path):
+    trial = StreamTrial(net=NET, hidden=hidden, **SMALL)
+    built = trial.build()
+    assert not any(layer.plasticity for layer in plastic(built.net))
+    assert len(built.stages) == {"random": 1, "normed": 2}[hidden]
+    found = run_trial(trial, tmp_path)["result"]
+    assert all(layer["cosine"][1] == pytest.approx(1) for layer in found["layers"])
+
+
+def test_a_preset_may_be_built_as_a_stream():
+    trial = StreamTrial(net=NET).build()
+    built = presets.build(NET, mode="stream")
+    for one, two in zip(trial.net.layers, built.net.layers, strict=True):
+        assert repr(one) == repr(two)
+    assert built.stages[0].phase == trial.stages[0].phase
+    assert built.stages[0].phase.batch_size == 1
+    deep = presets.build("6SoftHebbCnnImNet", mode="stream", unsupervised="CIFAR10_1",
+                         supervised="CIFAR10_50")  # fmt: skip
+    assert [layer.rate.lr for layer in plastic(deep.net)] == [0.0025] + 4 * [5e-5]
+    with pytest.raises(ConfigError, match="stream"):
+        presets.build(NET, mode="streams")
+
+
 def test_too_few_rates_are_refused():
     with pytest.raises(ConfigError, match="2 hidden blocks"):
         StreamTrial(net=NET, rates=(0.1,)).build()
