@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -55,12 +56,32 @@ def test_measures_are_tables(runs: Path) -> None:
     assert not found.exception, found.output
     assert "seed-0" in found.output
     assert "train %" in found.output
+    assert "phase 0, 1:Dense: 2000 neurons" in found.output
     assert "Hebb %" in found.output
     assert "wins %" not in found.output
     (path,) = runs.rglob("measures.jsonl")
     more = bench("measures", path, "--neurons")
     assert "wins %" in more.output
     assert len(more.output) > len(found.output)
+
+
+def test_measures_of_every_epoch_are_whole_where_lines_are_short(
+    runs: Path, tmp_path: Path
+) -> None:
+    (path,) = runs.rglob("measures.jsonl")
+    lines = path.read_text("utf-8").splitlines()
+    one = json.loads(lines[0])
+    second = one | {"epoch": 2, "converged": [7]}
+    copy = tmp_path / "measures.jsonl"
+    copy.write_text("\n".join([lines[0], json.dumps(second), ""]), "utf-8")
+    found = CliRunner().invoke(app, ["measures", str(copy)], env={"COLUMNS": "80"})
+    assert not found.exception, found.output
+    assert "…" not in found.output
+    start = found.output.index("near 1")
+    rows = [row.split() for row in found.output[start:].splitlines()[2:4]]
+    assert [row[0] for row in rows] == ["1", "2"]
+    assert [row[2] for row in rows] == [str(one["converged"][0]), "7"]
+    assert rows[0][4] == f"{one['layers'][0]['mean_radius']:.4g}"
 
 
 def test_what_a_careless_person_types(runs: Path, tmp_path: Path) -> None:
