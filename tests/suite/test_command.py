@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -49,6 +50,17 @@ def test_what_is_finished_is_not_run_again_but_reported(runs: Path) -> None:
     found = bench("report", "b3a-radius", "--runs", runs)
     assert not found.exception
     assert "linear decay" in found.output
+
+
+def test_the_command_of_a_report_runs_what_it_shows(runs: Path, tmp_path: Path) -> None:
+    found = bench("report", "b3a-radius", "--runs", runs)
+    (line,) = (line for line in found.output.splitlines() if line.startswith("$ "))
+    words = shlex.split(line.removeprefix("$ streamhebb bench "))
+    assert not bench(*words, "--runs", tmp_path).exception
+    names = [{p.relative_to(root) for p in root.glob("*/seed-*")} for root in (runs, tmp_path)]
+    assert names[0] == names[1]
+    settings = [next(root.rglob("settings.json")).read_text("utf-8") for root in (runs, tmp_path)]
+    assert settings[0] == settings[1], "kernels too"
 
 
 def test_measures_are_tables(runs: Path) -> None:
