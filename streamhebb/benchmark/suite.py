@@ -79,14 +79,20 @@ def measures(
         Path, typer.Argument(help="A trial's folder, one above it, or a file of measures.")
     ],
     neurons: Annotated[
-        bool, typer.Option("--neurons", help="The first neurons of every layer too.")
+        bool, typer.Option("--neurons", help="The first neurons too, after each phase.")
     ] = False,
 ) -> None:
     """Print what was measured of a trial, epoch by epoch and layer by layer, also while it runs."""
     from rich.console import Console
 
     from streamhebb.evaluate.phase import PhaseEpoch
-    from streamhebb.evaluate.reports import epoch_table, layer_table, neuron_table, read_lines
+    from streamhebb.evaluate.reports import (
+        epoch_table,
+        neuron_table,
+        radius_table,
+        read_lines,
+        weight_table,
+    )
 
     files = [trial] if trial.is_file() else sorted(trial.rglob("measures.jsonl"))
     if not files:
@@ -95,13 +101,16 @@ def measures(
     for path in files:
         reports = read_lines(path)
         console.print(f"[bold]{path.parent}", epoch_table(reports))
-        last = {each.phase: each for each in reports if isinstance(each, PhaseEpoch)}
-        for phase, each in last.items():
-            if not each.layers:
-                continue
-            console.print(f"phase {phase}, epoch {each.epoch}", layer_table(each))
-            for layer in each.layers if neurons else ():
-                console.print(layer.name, neuron_table(layer))
+        phases: dict[int, list[PhaseEpoch]] = {}
+        for each in reports:
+            if isinstance(each, PhaseEpoch):
+                phases.setdefault(each.phase, []).append(each)
+        for phase, own in phases.items():
+            for layer in own[-1].layers:
+                console.print(f"\nphase {phase}, {layer.name}: {layer.neurons} neurons\n")
+                console.print(radius_table(own, layer.name), "", weight_table(own, layer.name))
+                if neurons:
+                    console.print(neuron_table(layer))
 
 
 def again(

@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from streamhebb.competition import HardWTA, RankedSoftWTA, ShareWTA, SoftWTA
+from streamhebb.competition import HardWTA, RankedHardWTA, RankedSoftWTA, ShareWTA, SoftWTA
 from streamhebb.layers import PlasticLayer
 from streamhebb.layers.plastic import Seen
 from streamhebb.layers.rows import per_neuron
@@ -19,6 +19,8 @@ LAST = 10
 """Mini-batches of an epoch, the last ones, in which winners are counted, as published."""
 FIRST = {True: 20, False: 30}
 """Neurons that are told one by one, as published; dense layers, convolutions."""
+NEAR = {True: 0.005, False: 0.01}
+"""A radius this close to 1 has converged, as published; dense layers, convolutions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,12 @@ class LayerMeasures:
     r"""Measures of one Hebbian layer, with the radii $r_i$ and weights $w_{ij}$ of its neurons.
 
     Standard deviations are those of samples (divided by $n - 1$), as torch computes them.
+
+    ``hebbian``, ``wins`` and ``ranked`` are counted after a reported epoch, by the weights as they
+    are then, in its last ten mini-batches; ``wins`` and ``ranked`` are summed over the reported
+    epochs of the phase. Published are sums over every mini-batch since the layer was made,
+    evaluation included. To count while learning would slow down every mini-batch, reported or not:
+    layers learn without writing down who won.
 
     Args:
         name: of the layer.
@@ -39,16 +47,18 @@ class LayerMeasures:
         mean_bias: mean bias (MB), ``None`` without one.
         std_bias: its standard deviation (SB).
         hebbian: share of Hebbian learning: of the winner in the soft activity $S$ of its
-            competition, the mean over the epoch's last ten mini-batches. Where only one ranked
-            neuron is anti-Hebbian: 1 minus its $S$. ``None`` where nobody is, or nothing was
-            counted.
+            competition, the mean over the epoch's last ten mini-batches, as published of
+            convolutions; published of dense layers is the mean over all since the last report.
+            Where only one ranked neuron is anti-Hebbian: 1 minus its $S$. ``None`` where nobody is,
+            or nothing was counted.
         anti_hebbian: 1 minus ``hebbian``.
         rates: $\eta_i$ of the first neurons: 20 of a dense layer, 30 of a convolution.
         radii: $r_i$ of the first neurons.
         wins: their shares in percent, $100\, W_i / \sum_k W_k$, where $W_i$ is the sum of $S_i$ in
             soft competitions, and how often neuron $i$ won in all others; of spiking neurons every
-            spike counts. Summed over the last ten mini-batches of every reported epoch since the
-            phase began. Empty for layers that do not learn in the phase, and for readouts.
+            spike counts. Empty for layers that do not learn in the phase, and for readouts.
+        ranked: how often each was the neuron of the rank that the competition turns against, in
+            percent of all; empty where there is no such rank.
 
     Reference:
         A. Journé et al., ICLR 2023. https://arxiv.org/abs/2209.11883
@@ -69,6 +79,7 @@ class LayerMeasures:
     rates: tuple[float, ...] = ()
     radii: tuple[float, ...] = ()
     wins: tuple[float, ...] = ()
+    ranked: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Self:
@@ -115,8 +126,14 @@ def measure_layer(name: str, layer: Any, first: int, tally: Tally | None = None)
         None if hebbian is None else 1 - hebbian,
         tuple(rates),
         tuple(radius[:first].tolist()),
-        () if tally is None else tuple(tally.percent()[:first].tolist()),
+        () if tally is None else _percent(tally.won, first),
+        () if tally is None or tally.rank is None else _percent(tally.ranked, first),
     )
+
+
+def _percent(counted: Tensor, first: int) -> tuple[float, ...]:
+    """Shares of the first neurons; 0 for all where nothing was counted."""
+    return tuple((100 * counted / (counted.sum() or 1))[:first].tolist())
 
 
 def _std(values: Tensor) -> float:
@@ -132,6 +149,7 @@ class Tally:
     Attributes:
         won: $W_i$ so far, shape ``(n_out,)``, ``float64``; see
             [`LayerMeasures`][streamhebb.evaluate.measures.LayerMeasures].
+        ranked: how often each neuron had the rank that the competition turns against.
 
     Example:
         >>> from streamhebb import Dense
@@ -146,11 +164,16 @@ class Tally:
     def __init__(self, layer: PlasticLayer) -> None:
         self.layer = layer
         self.won = torch.zeros(layer.synapse.n_out, dtype=torch.float64)
+        self.ranked = torch.zeros_like(self.won)
         self._shares: list[float] = []
 
-    def percent(self) -> Tensor:
-        """Shares of all neurons in percent; 0 for all where nobody has won."""
-        return 100 * self.won / (self.won.sum() or 1)
+    @property
+    def rank(self) -> int | None:
+        """The rank that the competition turns against, ``None`` if there is none."""
+        match self.layer.competition:
+            case RankedSoftWTA(rank=rank) | RankedHardWTA(rank=rank) if self.layer.neuron is None:
+                return rank
+        return None
 
     @property
     def hebbian(self) -> float | None:
@@ -158,7 +181,7 @@ class Tally:
         return sum(self._shares) / len(self._shares) if self._shares else None
 
     def begin(self) -> None:
-        """Begin another epoch: ``hebbian`` is about what comes now, ``won`` goes on."""
+        """Begin another epoch: ``hebbian`` is about what comes now, the others go on."""
         self._shares.clear()
 
     def count(self, out: Tensor, seen: Seen) -> None:
@@ -173,9 +196,13 @@ class Tally:
         else:
             decides = self._decides(seen)
             soft = self._soft(decides)
+            place = self._ranked(decides)
             found = (HardWTA()(decides) if soft is None else soft).sum(-2).reshape(-1)
-            if soft is not None and (share := self._hebbian(soft, decides)) is not None:
+            if soft is not None and (share := self._hebbian(soft, decides, place)) is not None:
                 self._shares.append(share)
+            if place is not None:
+                once = torch.zeros_like(decides).scatter_(-1, place, 1)
+                self.ranked += once.sum(-2).reshape(-1).cpu().double()
         self.won += found.cpu().double()
 
     def _decides(self, seen: Seen) -> Tensor:
@@ -192,12 +219,18 @@ class Tally:
                 return SoftWTA(t)(decides)
         return None
 
-    def _hebbian(self, soft: Tensor, decides: Tensor) -> float | None:
+    def _ranked(self, decides: Tensor) -> Tensor | None:
+        """Index of the neuron of that rank in each competition, shape ``(..., 1)``."""
+        if self.rank is None:
+            return None
+        order = decides.argsort(dim=-1, descending=True, stable=True)
+        return order[..., self.rank - 1 : self.rank]
+
+    def _hebbian(self, soft: Tensor, decides: Tensor, ranked: Tensor | None) -> float | None:
         """Share of Hebbian learning in one mini-batch."""
+        if ranked is not None:
+            return 1 - float(soft.gather(-1, ranked).mean())
         match self.layer.competition:
-            case RankedSoftWTA(rank=rank):
-                order = decides.argsort(dim=-1, descending=True, stable=True)
-                return 1 - float(soft.gather(-1, order[..., rank - 1 : rank]).mean())
             case SoftWTA(anti_hebbian=True) | ShareWTA(anti_hebbian=True):
                 return float(soft.gather(-1, decides.argmax(-1, keepdim=True)).mean())
         return None

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from streamhebb.errors import RunFolderError
 from streamhebb.evaluate.measures import LayerMeasures
 from streamhebb.evaluate.phase import PhaseEpoch
@@ -29,7 +31,7 @@ _NO_TAG = re.compile(r"[^-/\w.]")
 _MEASURES = tuple(
     field.name
     for field in dataclasses.fields(LayerMeasures)
-    if field.name not in ("name", "neurons", "rates", "radii", "wins")
+    if field.name not in ("name", "neurons", "rates", "radii", "wins", "ranked")
 )
 
 
@@ -52,6 +54,23 @@ def scalars(report: Report) -> dict[str, float]:
         own |= {name: getattr(layer, name) for name in _MEASURES}
         found |= {f"{start}/{layer.name}/{name}": value for name, value in own.items()}
     return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def histograms(report: Report) -> dict[str, tuple[float, ...]]:
+    """Return rates, radii and shares of wins of each layer's first neurons, by names of paths.
+
+    Example:
+        >>> histograms(EpochResult(1, 0.5, 0.75, 0.1, 2.0))
+        {}
+    """
+    if isinstance(report, EpochResult):
+        return {}
+    return {
+        f"phase{report.phase}/{layer.name}/{name}": getattr(layer, name)
+        for layer in report.layers
+        for name in ("rates", "radii", "wins", "ranked")
+        if getattr(layer, name)
+    }
 
 
 def _by_layer(report: PhaseEpoch) -> Iterator[tuple[LayerMeasures, float, int, float]]:
@@ -93,39 +112,59 @@ def epoch_table(reports: Iterable[Report]) -> Table:
     return table
 
 
-def layer_table(report: PhaseEpoch) -> Table:
-    """Return one row a Hebbian layer: what is measured of it.
+def radius_table(reports: Iterable[PhaseEpoch], name: str) -> Table:
+    """Return one row an epoch: the radii of one Hebbian layer, and its mean rate.
 
     | column | |
     |---|---|
     | apart, near 1 | mean distance of the radii from 1, and how many are close to it |
     | rate | mean rate |
     | radius ±, dev, max | mean and standard deviation of the radii; mean and largest deviation |
+    """
+    table = _narrow("epoch", "apart", "near 1", "rate", "radius", "±", "dev", "max")
+    for report in reports:
+        for layer, convergence, converged, rate in _by_layer(report):
+            if layer.name == name:
+                table.add_row(
+                    str(report.epoch),
+                    _number(convergence),
+                    str(converged),
+                    *(_number(v) for v in (rate, *(getattr(layer, n) for n in _MEASURES[:4]))),
+                )
+    return table
+
+
+def weight_table(reports: Iterable[PhaseEpoch], name: str) -> Table:
+    """Return one row an epoch: weights and bias of one Hebbian layer, and how it learned.
+
+    | column | |
+    |---|---|
     | weight ±, bias ± | means and standard deviations |
     | Hebb %, anti % | shares of Hebbian and anti-Hebbian learning |
     """
-    table = _table(
-        "layer", "neurons", "apart", "near 1", "rate", "radius", "±", "dev", "max", "weight", "±",
-        "bias", "±", "Hebb %", "anti %",
-    )  # fmt: skip
-    for layer, convergence, converged, rate in _by_layer(report):
-        table.add_row(
-            layer.name,
-            str(layer.neurons),
-            _number(convergence),
-            str(converged),
-            *(_number(value) for value in (rate, *(getattr(layer, n) for n in _MEASURES[:8]))),
-            _percent(layer.hebbian),
-            _percent(layer.anti_hebbian),
-        )
+    table = _narrow("epoch", "weight", "±", "bias", "±", "Hebb %", "anti %")
+    for report in reports:
+        for layer in report.layers:
+            if layer.name == name:
+                table.add_row(
+                    str(report.epoch),
+                    *(_number(getattr(layer, measure)) for measure in _MEASURES[4:8]),
+                    _percent(layer.hebbian),
+                    _percent(layer.anti_hebbian),
+                )
     return table
 
 
 def neuron_table(layer: LayerMeasures) -> Table:
-    """Return the published table: rate, radius and share of wins of the first neurons."""
-    table = _table("neuron", "rate", "radius", "wins %")
-    wins = layer.wins or (None,) * len(layer.radii)
-    for number, row in enumerate(zip(layer.rates, layer.radii, wins, strict=True)):
+    """Return the published table: rate, radius and share of wins of the first neurons.
+
+    Where the competition turns against a neuron of some rank, also how often each had it.
+    """
+    columns = {"rate": layer.rates, "radius": layer.radii, "wins %": layer.wins}
+    columns |= {"ranked %": layer.ranked} if layer.ranked else {}
+    table = _table("neuron", *columns)
+    told = [values or (None,) * len(layer.radii) for values in columns.values()]
+    for number, row in enumerate(zip(*told, strict=True)):
         table.add_row(str(number), *map(_number, row))
     return table
 
@@ -136,6 +175,16 @@ def _table(*titles: str) -> Table:
     table = Table()
     for number, title in enumerate(titles):
         table.add_column(title, justify="right" if number else "left")
+    return table
+
+
+def _narrow(*titles: str) -> Table:
+    """A table without lines between its columns: eight numbers fit 80 characters."""
+    from rich.box import SIMPLE_HEAD
+
+    table = _table(*titles)
+    table.box, table.show_edge, table.pad_edge = SIMPLE_HEAD, False, False
+    table.padding = (0, 1, 0, 0)
     return table
 
 
@@ -211,7 +260,10 @@ _KINDS: dict[str, Any] = {
 
 
 class TensorBoard:
-    """Event files for TensorBoard, to which ``on_epoch`` adds the scalars of each report.
+    """Event files for TensorBoard, to which ``on_epoch`` adds each report.
+
+    Scalars are single numbers; histograms are rates, radii and shares of wins of the first neurons
+    of each layer.
 
     Look at them with ``tensorboard --logdir FOLDER``. The step is the epoch. A run that goes on
     adds another file to the same folder.
@@ -230,9 +282,11 @@ class TensorBoard:
             self._writer = made.SummaryWriter(os.fspath(folder))
 
     def __call__(self, report: Report) -> None:
-        """Add the scalars of a report."""
+        """Add the scalars and histograms of a report."""
         for name, value in scalars(report).items():
             self._writer.add_scalar(_NO_TAG.sub("_", name), value, report.epoch)
+        for name, values in histograms(report).items():
+            self._writer.add_histogram(_NO_TAG.sub("_", name), np.array(values), report.epoch)
         self._writer.flush()
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from streamhebb import inputs
 from streamhebb.errors import ConfigError, DivergedError, LabelError
 from streamhebb.evaluate.labelled import LabelledSet, check_alike
-from streamhebb.evaluate.measures import FIRST, measure_layer
+from streamhebb.evaluate.measures import FIRST, NEAR, measure_layer
 from streamhebb.evaluate.neuron_labels import NeuronLabels
 from streamhebb.evaluate.phase import Phase, PhaseEpoch
 from streamhebb.evaluate.standing import Standing
@@ -22,8 +22,6 @@ from streamhebb.evaluate.work import Work
 from streamhebb.layers import Dense, Layer, PlasticLayer
 from streamhebb.net import StreamNet
 from streamhebb.schedule import Scheduler, Serial
-
-NEAR = {True: 0.005, False: 0.01}  # published: a radius this close to 1 has converged; dense, conv
 
 
 class Trainer:

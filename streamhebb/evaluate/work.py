@@ -84,6 +84,7 @@ class Work:
             "order": self.order.get_state(),
             "adam": None if self.adam is None else adam_state(self.adam),
             "won": {str(place): tally.won for place, tally in self.tallies.items()},
+            "ranked": {str(place): tally.ranked for place, tally in self.tallies.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -94,6 +95,8 @@ class Work:
             restore_adam(self.adam, state["adam"])
         for place, tally in self.tallies.items():
             tally.won = state["won"][str(place)]
+            # Files of earlier versions do not have it.
+            tally.ranked = state.get("ranked", {}).get(str(place), tally.ranked)
 
     def _tune(self, x: Tensor) -> None:
         """Let layers that learn do what is fastest then, and the others respond fastest."""

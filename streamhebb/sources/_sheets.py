@@ -50,12 +50,21 @@ def read_sheets(
         grid = _sheet(folder / f"{split}-{n:02d}.webp", image)
         grid = grid.reshape(_DOWN, _SIDE, _ACROSS, _SIDE, 3).transpose(0, 2, 4, 1, 3)
         x[n * _A_SHEET : (n + 1) * _A_SHEET] = grid.reshape(_A_SHEET, 3, _SIDE, _SIDE)
+    return x, labels[_ROWS[split]], inexact_rows(folder, split)
+
+
+def inexact_rows(folder: Path, split: str) -> np.ndarray[Any, Any]:
+    """The rows of a split whose pixels are not the original ones; reads one small file.
+
+    Raises:
+        SourceError: it is missing or damaged.
+    """
     lossy = _array(folder / "not_lossless.npy", "int32", 60_000)
     if lossy.size and not 0 <= lossy.min() <= lossy.max() < 60_000:
         raise SourceError(f"{folder / 'not_lossless.npy'} names rows outside 60000: {_CURE}")
     part = _ROWS[split]
-    own = np.unique(lossy[(lossy >= part.start) & (lossy < part.stop)]) - part.start
-    return x, labels[part], own
+    own: np.ndarray[Any, Any] = np.unique(lossy[(lossy >= part.start) & (lossy < part.stop)])
+    return own - part.start
 
 
 def _sheet(path: Path, image: Any) -> np.ndarray[Any, Any]:

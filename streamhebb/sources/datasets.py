@@ -19,7 +19,7 @@ from streamhebb.sources import _checksums, _find, _stl10, _torchvision
 from streamhebb.sources._download import download_into_cache
 from streamhebb.sources._idx import read_idx
 from streamhebb.sources._late import late
-from streamhebb.sources._sheets import read_sheets
+from streamhebb.sources._sheets import inexact_rows, read_sheets
 from streamhebb.sources.arrays import ArraySource
 from streamhebb.sources.memory import require_memory
 
@@ -169,8 +169,8 @@ def cifar10(
     Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009).
     """
     _check_split("cifar10", split, ("train", "test"))
-    sheets = _find.sheets_folder()
-    if _find.batch_root("cifar10") is None and sheets is not None:
+    sheets = _cifar10_sheets()
+    if sheets is not None:
         x, y, inexact = _sheets(sheets, split)
     else:
         x, y, _ = _batches("cifar10", split, download)
@@ -182,6 +182,25 @@ def cifar10(
         x, y, name=f"cifar10/{split}", classes=range(10), class_names=CIFAR10_NAMES,
         inexact=inexact, seed=seed, epochs=epochs, start=start, limit=limit,
     )  # fmt: skip
+
+
+def inexact_cifar10() -> tuple[int, int]:
+    """How many pictures of the copy at hand are not the original ones: of training, of test.
+
+    Only the small file that names them is read. Of the batches, and where there is no copy, none.
+
+    Raises:
+        SourceError: that file is missing or damaged.
+    """
+    sheets = _cifar10_sheets()
+    if sheets is None:
+        return 0, 0
+    return len(inexact_rows(sheets, "train")), len(inexact_rows(sheets, "test"))
+
+
+def _cifar10_sheets() -> Path | None:
+    """The folder of the sheets, unless the batches are there, which come first."""
+    return _find.sheets_folder() if _find.batch_root("cifar10") is None else None
 
 
 def cifar100(

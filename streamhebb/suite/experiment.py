@@ -45,6 +45,8 @@ class Experiment:
         quantity: what cells are, with its unit: the axis upwards of the picture.
         show: ``"lines"`` over the axis below, ``"log"`` the same with a logarithmic one, or
             ``"table"``, no picture. ``"curves"`` is what trials recorded on the way.
+        beside: what the picture has on a second axis: ``"R1"``, the share of Hebbian neurons whose
+            radius has converged, or nothing.
         seeds: as many as were published.
         cost: about how long one seed of all cells takes on 2 cores.
         source: of the published figures.
@@ -57,6 +59,7 @@ class Experiment:
     axis: str = "layers"
     quantity: str = "test accuracy, %"
     show: Literal["lines", "log", "table", "curves"] = "lines"
+    beside: Literal["", "R1"] = ""
     seeds: tuple[int, ...] = (0, 1, 2)
     cost: str = ""
     source: str = ""

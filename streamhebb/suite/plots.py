@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from streamhebb.pictures.style import MUTED, count_axis, new_figure, save, tidy
 from streamhebb.suite.experiment import Experiment
+from streamhebb.suite.found import Found
 
-if TYPE_CHECKING:
-    from streamhebb.suite.report import Found
-
+Points = dict[str, list[tuple[float, list[float]]]]
+"""Of each row, places on the axis below, and what every seed found there."""
 COLOURS = ("#1f6fb2", "#d9730d", "#2e8b57", "#8e5bb5", "#b23a48", "#5b6770")
 
 
@@ -30,7 +31,8 @@ def plot(
     """
     if experiment.show == "curves":
         return _curves(experiment, found, out, note)
-    points: dict[str, list[tuple[float, list[float]]]] = {}
+    points: Points = {}
+    beside: Points = {}
     published: dict[str, list[tuple[float, float]]] = {}
     for cell in experiment.cells:
         if isinstance(cell.column, str) or experiment.show == "table":
@@ -39,23 +41,28 @@ def plot(
             values = found[cell.trial.key].values(cell.measure)
             if values:
                 points.setdefault(cell.row, []).append((cell.column, values))
+            converged = found[cell.trial.key].converged() if experiment.beside else []
+            if converged:
+                beside.setdefault(cell.row, []).append((cell.column, converged))
         if cell.published is not None and not note:
             published.setdefault(cell.row, []).append((cell.column, cell.published))
     if not points:
         return None
     words = "Mean over seeds, bars: standard deviation."
     words += " Hollow: as published." if published else ""
-    figure = new_figure(7.2, 4.4, experiment.title, f"{words} Reduced: {note}." if note else words)
+    words += " Dotted, right: R1, neurons whose radius has converged." if beside else ""
+    words += f"\nReduced: {note}." if note else ""
+    figure = new_figure(7.2, 4.4, experiment.title, words)
     axes = figure.add_subplot()
+    right = _right(axes) if beside else None
     for row, colour in zip(experiment.rows, COLOURS * 3, strict=False):
+        if right is not None and row in beside:
+            _means(right, sorted(beside[row]), color=colour, marker="s", ms=3, lw=0.9, ls=":")
         line = sorted(points.get(row, []))
         if not line:
             continue
-        x = [column for column, _ in line]
-        means = [statistics.mean(values) for _, values in line]
-        spread = [statistics.stdev(v) if len(v) > 1 else 0.0 for _, v in line]
         look: dict[str, Any] = {"color": colour, "marker": "o"}
-        axes.errorbar(x, means, spread, ms=4, lw=1.4, capsize=2, label=row, **look)
+        _means(axes, line, ms=4, lw=1.4, label=row, **look)
         if row in published:
             known = np.array(sorted(published[row]))
             axes.plot(*known.T, mfc="white", ms=6, lw=0.8, ls=(0, (4, 3)), **look)
@@ -70,16 +77,34 @@ def plot(
     return _write(figure, experiment, out, note)
 
 
+def _means(axes: Axes, line: Sequence[tuple[float, list[float]]], **look: Any) -> None:
+    """Means over seeds, with standard deviations."""
+    means = [statistics.mean(values) for _, values in line]
+    spread = [statistics.stdev(values) if len(values) > 1 else 0.0 for _, values in line]
+    axes.errorbar([column for column, _ in line], means, spread, capsize=2, **look)
+
+
+def _right(axes: Axes) -> Axes:
+    """A second axis, for shares of converged neurons."""
+    right = axes.twinx()
+    right.set_ylabel("converged neurons (R1), %")
+    right.set_ylim(-3, 103)
+    tidy(right, grid="")
+    right.spines["right"].set_visible(True)
+    right.spines["right"].set_color(MUTED)
+    return right
+
+
 def _curves(
     experiment: Experiment, found: Mapping[str, Found], out: Path, note: str
 ) -> Path | None:
     """Draw what trials recorded on the way, every seed; rows have colours."""
     lines = {
-        cell.row: [r["result"]["curve"] for r in found[cell.trial.key].results]
+        cell.row: found[cell.trial.key].told("curve")
         for cell in experiment.cells
         if cell.trial.key in found
     }
-    if not lines:
+    if not any(lines.values()):
         return None
     words = f"Every seed a line. Reduced: {note}." if note else "Every seed a line."
     figure = new_figure(7.2, 4.4, experiment.title, words)

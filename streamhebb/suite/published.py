@@ -267,6 +267,7 @@ _REGIMES = tuple(
         cells=tuple(_regimes(net)),
         axis="temperature",
         show="log",
+        beside="R1",
         source=SOURCE,
         cost=cost,
     )

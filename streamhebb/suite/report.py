@@ -5,43 +5,18 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streamhebb.errors import StreamhebbError
+from streamhebb.errors import SourceError
 from streamhebb.files import replace
+from streamhebb.sources.datasets import inexact_cifar10
 from streamhebb.suite.catalogue import experiments
+from streamhebb.suite.commands import command_lines
 from streamhebb.suite.experiment import Cell, Experiment
-from streamhebb.suite.folder import TrialFolder
-from streamhebb.suite.kinds import read_trial
+from streamhebb.suite.found import Found, collect
 from streamhebb.suite.plots import plot
-from streamhebb.suite.running import outdated
 from streamhebb.suite.trial import REDUCTION, Result
-
-
-@dataclass(frozen=True)
-class Found:
-    """All seeds of one trial.
-
-    Args:
-        results: what ``result.json`` of each seed holds.
-        folders: where each was found.
-    """
-
-    results: tuple[Result, ...]
-    folders: tuple[Path, ...] = ()
-
-    def values(self, measure: str) -> list[float]:
-        """A measure of every seed; accuracies in percent."""
-        found = [result["result"].get(measure) for result in self.results]
-        scale = 100 if measure.endswith("accuracy") else 1
-        return [scale * value for value in found if value is not None]
-
-    @property
-    def seeds(self) -> list[int]:
-        """The seeds that were run."""
-        return sorted(result["trial"]["seed"] for result in self.results)
 
 
 def mean_and_sd(values: Sequence[float]) -> str:
@@ -55,24 +30,6 @@ def mean_and_sd(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.2f}{spread} ({len(values)})"
 
 
-def collect(root: Path) -> dict[str, Found]:
-    """All finished trials below a root, by their keys.
-
-    Folders that cannot be read are left out, and those whose presets have changed since.
-    """
-    found: dict[str, list[tuple[Result, Path]]] = {}
-    for path in sorted(root.glob("*/seed-*/result.json")):
-        try:
-            result = TrialFolder(path.parent).read(path.name)
-            trial = read_trial(result["trial"])
-            if outdated(result, trial.resolved()):
-                continue
-        except (StreamhebbError, KeyError, TypeError):
-            continue
-        found.setdefault(trial.key, []).append((result, path.parent))
-    return {key: Found(*map(tuple, zip(*pairs, strict=True))) for key, pairs in found.items()}
-
-
 def report(root: Path, out: Path, names: Iterable[str] = ()) -> Path:
     """Write ``report.md`` and its pictures.
 
@@ -84,7 +41,8 @@ def report(root: Path, out: Path, names: Iterable[str] = ()) -> Path:
     Returns:
         Path of ``report.md``.
     """
-    found = collect(root)
+    left_out: list[str] = []
+    found = collect(root, left_out.append)
     chosen = tuple(names)
     out.mkdir(parents=True, exist_ok=True)
     parts = ["# Experiments\n"]
@@ -97,6 +55,9 @@ def report(root: Path, out: Path, names: Iterable[str] = ()) -> Path:
                 parts.append(part)
     if len(parts) == 1:
         parts.append("Nothing of this was run yet.\n")
+    if left_out:
+        parts += ["## Left out\n", "No number above has these folders in it.\n"]
+        parts += [f"- {line}" for line in left_out] + [""]
     path = out / "report.md"
     replace(path, "\n".join(parts).encode())
     return path
@@ -117,8 +78,9 @@ def section(
         parts.append(f"![{title}]({picture.name})\n")
     parts += [] if picture is not None else _pictures(cells, found, out)
     parts += [part for part in (_exact(cells, found), turned_table(cells, found)) if part]
-    missing = len(experiment.cells) - len(cells)
-    parts.append(_footer(experiment, cells, found, missing))
+    lines = command_lines(experiment, found, reduction)
+    parts += ["```console", *(f"$ {line}" for line in lines), "```\n"]
+    parts.append(_footer(experiment, cells, found))
     return "\n".join(parts)
 
 
@@ -145,34 +107,45 @@ def table(experiment: Experiment, found: dict[str, Found], reduced: bool = False
 
 
 def turned_table(cells: Sequence[Cell], found: dict[str, Found]) -> str:
-    """How far the weights of each layer turned, seed by seed averaged."""
+    """How far the weights of each layer turned, in the mean over seeds."""
     lines = []
     for cell in {cell.trial.key: cell for cell in cells}.values():
-        per_seed = [
-            result["result"].get("layers") or [] for result in found[cell.trial.key].results
-        ]
-        if not per_seed[0] or all(layer["cosine"][1] == 1 for layer in per_seed[0]):
-            continue
-        for number, layer in enumerate(per_seed[0]):
+        for number, seeds in enumerate(found[cell.trial.key].layers(), 1):
             cosine, radius = (
-                [statistics.mean(seed[number][name][i] for seed in per_seed) for i in range(3)]
+                [statistics.mean(layer[name][i] for layer in seeds) for i in range(3)]
                 for name in ("cosine", "radius")
             )
-            near = statistics.mean(seed[number]["converged"] for seed in per_seed)
             lines.append(
-                f"| {cell.row} {_text(cell.column)} | {number + 1} | "
-                f"{' / '.join(f'{c:.3f}' for c in cosine)} | "
-                f"{' / '.join(f'{r:.1f}' for r in radius)} | {near:.0f} of {layer['neurons']} |"
+                f"| {cell.row} {_text(cell.column)} | {number} | "
+                f"{' / '.join(map(_cosine, cosine))} | "
+                f"{' / '.join(f'{r:.1f}' for r in radius)} | {_converged(seeds)} |"
             )
     if not lines:
         return ""
     return (
-        "How far weights turned: cosine between a neuron's last and first weights, and its radius, "
-        "as 5 / 50 / 95 % of the neurons; radii within 0.01 of 1.\n\n"
+        "How far weights turned: cosine between a neuron's last and first weights (1 is not at "
+        "all), and its radius, as 5 / 50 / 95 % of the neurons; how many Hebbian neurons have "
+        "converged, their radius being so near to 1. Published are 0.01 for convolutions and 0.005 "
+        "for dense layers; results of earlier versions have 0.01 for both.\n\n"
         "| trial | layer | cosine | radius | converged |\n| --- | --- | --- | --- | --- |\n"
         + "\n".join(lines)
         + "\n"
     )
+
+
+def _cosine(value: float) -> str:
+    """Three digits, or as many as results have where three would not tell it from 1."""
+    return f"{value:.3f}" if value < 0.9995 else f"{value:.6f}" if value < 1 else "1"
+
+
+def _converged(seeds: Sequence[dict[str, Any]]) -> str:
+    """Neurons of a layer whose radius has converged, in the mean over seeds."""
+    told = [layer for layer in seeds if "converged" in layer]
+    if not told:
+        return "-"
+    mean = statistics.mean(layer["converged"] for layer in told)
+    near = sorted({layer.get("near", 0.01) for layer in told})  # earlier versions do not say it
+    return f"{mean:.0f} of {told[0]['neurons']} within {' or '.join(f'{n:g}' for n in near)}"
 
 
 def _cell(cell: Cell | None, found: dict[str, Found], reduced: bool) -> str:
@@ -205,7 +178,10 @@ def _pictures(cells: Sequence[Cell], found: dict[str, Found], out: Path) -> list
 
 
 def _exact(cells: Sequence[Cell], found: dict[str, Found]) -> str:
-    """Say what the accuracies are without test samples that differ from the original set's."""
+    """Say what the accuracies are without test samples that differ from the original set's.
+
+    Only copies of CIFAR-10 have such samples.
+    """
     parts = []
     for cell in cells:
         values = found[cell.trial.key].values("exact_test_accuracy")
@@ -213,24 +189,26 @@ def _exact(cells: Sequence[Cell], found: dict[str, Found]) -> str:
             parts.append(f"{cell.row} {_text(cell.column)}: {mean_and_sd(values)}")
     if not parts:
         return ""
+    try:
+        train, test = inexact_cifar10()
+    except SourceError:
+        train = test = 0
+    many = str(train + test) if test else "Some"
+    parts_of = f" ({train} to learn from, {test} to test on)" if test else ""
     return (
-        "Without the test samples whose content differs from that of the original data set: "
-        + "; ".join(dict.fromkeys(parts))
-        + ".\n"
+        f"{many} of the images in this copy of CIFAR-10{parts_of} differ in content from the "
+        "original ones. They stay in: the accuracies above are with them. Without the test images "
+        "among them: " + "; ".join(dict.fromkeys(parts)) + ".\n"
     )
 
 
-def _footer(
-    experiment: Experiment, cells: Sequence[Cell], found: dict[str, Found], missing: int
-) -> str:
+def _footer(experiment: Experiment, cells: Sequence[Cell], found: dict[str, Found]) -> str:
     results = [result for cell in cells for result in found[cell.trial.key].results]
     places = sorted({_place(result) for result in results})
     dates = sorted(result["date"][:10] for result in results)
     when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
-    lines = [
-        f"`streamhebb bench run {experiment.name}`; mean ± standard deviation (seeds). "
-        f"{'; '.join(places)}; {when}."
-    ]
+    lines = [f"Mean ± standard deviation (seeds). {'; '.join(places)}; {when}."]
+    missing = len(experiment.cells) - len(cells)
     if missing:
         lines.append(f"{missing} of {len(experiment.cells)} cells were not run.")
     if experiment.source:
@@ -241,8 +219,10 @@ def _footer(
 def _place(result: Result) -> str:
     machine, setup = result["machine"], result["setup"]
     device = machine["gpu"] if setup["device"].startswith("cuda") else machine["processor"]
+    kernels = f", {setup['kernels']} kernels" if setup.get("kernels") else ""
     return (
-        f"{device}, {machine['cores']} cores, {setup['threads']} threads, torch {machine['torch']}"
+        f"{device}, {machine['cores']} cores, {setup['threads']} threads{kernels}, "
+        f"torch {machine['torch']}"
     )
 
 

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,7 +139,7 @@ def test_winners_of_dense_layers_convolutions_and_groups(kind: str, groups: int)
     for x in batches:
         tally.count(*layer.observe(x))
 
-    won = [0.0] * layer.n_out
+    won, against = [0.0] * layer.n_out, [0] * layer.n_out
     shares: list[float] = []
     for x in batches:
         out = layer.respond(x)
@@ -148,6 +149,7 @@ def test_winners_of_dense_layers_convolutions_and_groups(kind: str, groups: int)
             size = layer.n_out // max(groups, 1)
             for start in range(0, layer.n_out, size):
                 activity, share = oracle(kind, row[start : start + size])
+                against[start + ranked(row[start : start + size], 2)] += 1
                 for j, value in enumerate(activity):
                     won[start + j] += value
                 if share is not None:
@@ -157,6 +159,11 @@ def test_winners_of_dense_layers_convolutions_and_groups(kind: str, groups: int)
     assert tally.won.tolist() == pytest.approx(won, rel=1e-9, abs=1e-12)
     found = measure_layer("x", layer, 3, tally)
     assert found.wins == pytest.approx([100 * w / sum(won) for w in won[:3]], rel=1e-9)
+    if hasattr(layer.competition, "rank"):
+        assert tally.ranked.tolist() == against
+        assert found.ranked == pytest.approx([100 * n / sum(against) for n in against[:3]])
+    else:
+        assert found.ranked == ()
     if shares:
         assert found.hebbian == pytest.approx(mean(shares), rel=1e-9)
         assert found.anti_hebbian == pytest.approx(1 - mean(shares), rel=1e-9)
@@ -193,7 +200,7 @@ def test_soft_shares_are_a_whole(rows: list[list[float]]) -> None:
     tally = Tally(layer)
     tally.count(*layer.observe(torch.tensor(rows, dtype=torch.float64)))
     assert float(tally.won.sum()) == pytest.approx(len(rows))
-    assert float(tally.percent().sum()) == pytest.approx(100)
+    assert sum(measure_layer("x", layer, 4, tally).wins) == pytest.approx(100)
     assert tally.hebbian is not None
     assert 1 / 4 - 1e-9 <= tally.hebbian <= 1 + 1e-9
 
@@ -203,7 +210,7 @@ def test_where_nobody_wins_nothing_is_divided_by_zero() -> None:
     layer.set_weight(-torch.eye(2))
     tally = Tally(layer)
     tally.count(*layer.observe(torch.ones(1, 2)))
-    assert tally.percent().tolist() == [0, 0]
+    assert measure_layer("x", layer, 2, tally).wins == (0, 0)
 
 
 # -- in the reports ----------------------------------------------------------------------------
@@ -243,6 +250,25 @@ def test_only_the_last_ten_mini_batches_of_each_reported_epoch_count() -> None:
     for report, total in zip(reports, totals, strict=True):
         assert report.layers[1].wins == pytest.approx(total[:20].tolist())
     assert float(won.sum()) == 2 * 40
+
+
+def test_who_had_the_rank_is_counted_on_after_a_resume(tmp_path: Path) -> None:
+    parts: dict[str, Any] = {"competition": sh.RankedHardWTA(rank=2)}
+    phase = Phase((0,), epochs=2, batch_size=4)
+    whole = train_phases(net(**parts), phase, data())
+    call: dict[str, Any] = {"progress": tmp_path / "progress.safetensors"}
+
+    def stop(report: PhaseEpoch) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_phases(net(**parts), phase, data(), on_epoch=stop, **call)
+    again = train_phases(net(**parts), phase, data(), **call)
+    assert [each.layers for each in again] == [each.layers for each in whole]
+    first, second = (each.layers[0].ranked for each in whole)
+    assert len(second) == 30
+    assert first != second
+    assert whole[0].layers[1].ranked == ()
 
 
 def test_reports_name_every_hebbian_layer_and_who_learned() -> None:

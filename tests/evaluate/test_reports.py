@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,24 @@ from rich.console import Console
 
 import streamhebb as sh
 from streamhebb.errors import MissingExtraError, RunFolderError
-from streamhebb.evaluate import EpochResult, Phase, PhaseEpoch, linear_probe, train_phases
+from streamhebb.evaluate import (
+    EpochResult,
+    LayerMeasures,
+    Phase,
+    PhaseEpoch,
+    linear_probe,
+    train_phases,
+)
 from streamhebb.evaluate.reports import (
     ReportLines,
     TensorBoard,
     epoch_table,
-    layer_table,
+    histograms,
     neuron_table,
+    radius_table,
     read_lines,
     scalars,
+    weight_table,
 )
 
 X = torch.randn(30, 6, generator=torch.Generator().manual_seed(0))
@@ -64,19 +74,41 @@ def test_tables_hold_the_numbers(reports: tuple[PhaseEpoch, ...]) -> None:
     assert epochs.count("\n") == 3 + len(reports) + 1
     assert f"{100 * reports[-1].test_accuracy:.2f}" in epochs
     assert f"{reports[-1].train_loss:.4g}" in epochs
-    layers = shown(layer_table(reports[0]))
-    first = reports[0].layers[0]
-    wanted = (first.mean_radius, first.std_radius, first.mean_deviation, first.max_deviation,
-              first.mean_weight, first.std_weight, first.mean_bias, first.std_bias)  # fmt: skip
-    cells = [cell.strip() for cell in layers.splitlines()[3].split("│")]
-    assert cells[1:4] == ["0:Dense", "5", f"{reports[0].convergence[0]:.4g}"]
-    assert cells[6:14] == [f"{value:.4g}" for value in wanted]
-    assert cells[14:16] == [f"{100 * v:.2f}" for v in (first.hebbian, first.anti_hebbian)]
+    first, start = reports[0].layers[0], reports[:2]
+    radii = [row.split() for row in shown(radius_table(start, "0:Dense")).splitlines()[2:]]
+    assert [row[0] for row in radii] == ["1", "2"], "a row an epoch"
+    wanted = (reports[0].convergence[0], reports[0].rates[0], first.mean_radius, first.std_radius,
+              first.mean_deviation, first.max_deviation)  # fmt: skip
+    assert [radii[0][1], *radii[0][3:]] == [f"{value:.4g}" for value in wanted]
+    assert radii[0][2] == str(reports[0].converged[0])
+    weights = [row.split() for row in shown(weight_table(start, "0:Dense")).splitlines()[2:]]
+    wanted = (first.mean_weight, first.std_weight, first.mean_bias, first.std_bias)
+    assert weights[0][:5] == ["1", *(f"{value:.4g}" for value in wanted)]
+    assert weights[0][5:] == [f"{100 * v:.2f}" for v in (first.hebbian, first.anti_hebbian)]
     neurons = shown(neuron_table(first)).splitlines()[3:-1]
     assert len(neurons) == 5
     row = (first.rates[2], first.radii[2], first.wins[2])
     assert [c.strip() for c in neurons[2].split("│")[1:5]] == ["2", *(f"{v:.4g}" for v in row)]
     assert "–" in shown(neuron_table(reports[0].layers[1])), "nobody counted wins"
+
+
+def test_the_longest_numbers_fit_80_characters() -> None:
+    x = 1.2345e-05
+    layer = LayerMeasures("1:Conv2d", 12288, x, x, x, x, -x, x, -x, x, 1.0, 1.0)
+    report = PhaseEpoch(0, 1000, None, None, None, None, (x,), (12288,), (x,), 1.0, (layer,))
+    console = Console(width=80, file=io.StringIO())
+    console.print(radius_table([report], "1:Conv2d"), weight_table([report], "1:Conv2d"))
+    text = console.file.getvalue()
+    assert text.count("1.234e-05") == 10
+    assert "…" not in text
+
+
+def test_neurons_of_a_rank_have_a_column() -> None:
+    layer = LayerMeasures("x", 2, 1, 0, 0, 0, 0, 0, rates=(0.1, 0.2), radii=(1.0, 1.0),
+                          wins=(75.0, 25.0), ranked=(40.0, 60.0))  # fmt: skip
+    lines = shown(neuron_table(layer)).splitlines()
+    assert "ranked %" in lines[1]
+    assert [cell.strip() for cell in lines[4].split("│")[1:6]] == ["1", "0.2", "1", "25", "60"]
 
 
 def test_lines_come_back_as_reports(reports: tuple[PhaseEpoch, ...], tmp_path: Path) -> None:
@@ -127,13 +159,22 @@ def test_tensorboard_reads_what_was_written(
     with TensorBoard(tmp_path / "board") as board:
         for report in reports:
             board(report)
-    found = events.EventAccumulator(str(tmp_path / "board"))
+    found = events.EventAccumulator(str(tmp_path / "board"), {"histograms": 0})  # all of them
     found.Reload()
     wanted: dict[str, list[tuple[int, float]]] = {}
     for report in reports:
         for name, value in scalars(report).items():
             wanted.setdefault(name.replace(":", "_"), []).append((report.epoch, value))
     assert sorted(found.Tags()["scalars"]) == sorted(wanted)
+    assert sorted(found.Tags()["histograms"]) == sorted(
+        {name.replace(":", "_") for report in reports for name in histograms(report)}
+    )
+    for name in ("wins", "radii", "rates"):
+        told = found.Histograms(f"phase0/0_Dense/{name}")
+        assert [event.step for event in told] == [1, 2]
+        values = getattr(reports[1].layers[0], name)
+        assert told[1].histogram_value.num == len(values) == 5
+        assert told[1].histogram_value.sum == pytest.approx(sum(values))
     for name, values in wanted.items():
         got = [(event.step, event.value) for event in found.Scalars(name)]
         assert [step for step, _ in got] == [step for step, _ in values]

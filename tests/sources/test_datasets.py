@@ -24,6 +24,7 @@ from streamhebb.sources import (
     found,
     mnist,
 )
+from streamhebb.sources.datasets import inexact_cifar10
 
 from .conftest import idx_bytes
 
@@ -298,7 +299,10 @@ def test_what_is_not_exact_is_named_or_left_out(sheets):
     exact = cifar10("test", exact=True)
     assert (len(exact), exact.inexact) == (9_998, ())
     assert exact.y[:3] == [0, 2, 3], "labels do not follow their pictures"
+    assert sum(inexact_cifar10()) == len(np.load(sheets / "not_lossless.npy"))
+    assert inexact_cifar10()[1] == 2
     np.save(sheets / "not_lossless.npy", np.array([3], np.int32))
+    assert inexact_cifar10() == (1, 0)
     assert cifar10("test").inexact == ()
 
 

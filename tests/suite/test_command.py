@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -50,17 +52,48 @@ def test_what_is_finished_is_not_run_again_but_reported(runs: Path) -> None:
     assert "linear decay" in found.output
 
 
+def test_the_command_of_a_report_runs_what_it_shows(runs: Path, tmp_path: Path) -> None:
+    found = bench("report", "b3a-radius", "--runs", runs)
+    (line,) = (line for line in found.output.splitlines() if line.startswith("$ "))
+    words = shlex.split(line.removeprefix("$ streamhebb bench "))
+    assert not bench(*words, "--runs", tmp_path).exception
+    names = [{p.relative_to(root) for p in root.glob("*/seed-*")} for root in (runs, tmp_path)]
+    assert names[0] == names[1]
+    settings = [next(root.rglob("settings.json")).read_text("utf-8") for root in (runs, tmp_path)]
+    assert settings[0] == settings[1], "kernels too"
+
+
 def test_measures_are_tables(runs: Path) -> None:
     found = bench("measures", runs)
     assert not found.exception, found.output
     assert "seed-0" in found.output
     assert "train %" in found.output
+    assert "phase 0, 1:Dense: 2000 neurons" in found.output
     assert "Hebb %" in found.output
     assert "wins %" not in found.output
     (path,) = runs.rglob("measures.jsonl")
     more = bench("measures", path, "--neurons")
     assert "wins %" in more.output
     assert len(more.output) > len(found.output)
+
+
+def test_measures_of_every_epoch_are_whole_where_lines_are_short(
+    runs: Path, tmp_path: Path
+) -> None:
+    (path,) = runs.rglob("measures.jsonl")
+    lines = path.read_text("utf-8").splitlines()
+    one = json.loads(lines[0])
+    second = one | {"epoch": 2, "converged": [7]}
+    copy = tmp_path / "measures.jsonl"
+    copy.write_text("\n".join([lines[0], json.dumps(second), ""]), "utf-8")
+    found = CliRunner().invoke(app, ["measures", str(copy)], env={"COLUMNS": "80"})
+    assert not found.exception, found.output
+    assert "…" not in found.output
+    start = found.output.index("near 1")
+    rows = [row.split() for row in found.output[start:].splitlines()[2:4]]
+    assert [row[0] for row in rows] == ["1", "2"]
+    assert [row[2] for row in rows] == [str(one["converged"][0]), "7"]
+    assert rows[0][4] == f"{one['layers'][0]['mean_radius']:.4g}"
 
 
 def test_what_a_careless_person_types(runs: Path, tmp_path: Path) -> None:
