@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,6 +29,7 @@ from streamhebb.kernels import (
     numba_events,
     numba_images,
     numba_inputs,
+    numba_layouts,
     row_loops,
     soft_loops,
     torch_backend,
@@ -37,6 +37,7 @@ from streamhebb.kernels import (
 from streamhebb.kernels.coarse import margin
 from streamhebb.kernels.memory import fresh
 from streamhebb.kernels.numba_inputs import Inputs, arrays, inputs
+from streamhebb.kernels.numba_zeros import plan_of
 from streamhebb.kernels.passes import WORTH
 from streamhebb.kernels.patches import Patches
 from streamhebb.kernels.renewal import Renewal
@@ -47,10 +48,8 @@ from streamhebb.values import LocalUpdate, Outer
 
 # Measured on two cores of a server processor, one thread, float32.
 FEW = 4  # rows; beyond, a matrix product and a pass over the weights are faster
-EVENTS = 1 / 8  # share of products that are not 0; beyond, a dense matrix product is faster
 PASS = 4  # multiplications that a number of a softmax costs as much as
 EVENTFUL = 1 << 16  # weights; below, looking for what spiked costs what it saves
-LARGE = 1 << 18  # weights; below, handing arrays to compiled code costs what the loops save
 BOUNDED = torch_backend.BOUNDED
 
 _NONE = loops.NONE["torch.float32"][0]
@@ -125,13 +124,6 @@ def _of_images(update: LocalUpdate, weight: Tensor, out: Tensor, coarse: bool) -
     return torch_backend.accumulate(update, weight, out, None, coarse, product, pieces)
 
 
-class _Plan(NamedTuple):
-    """How loops go through one outer product: what may be left out because it is 0."""
-
-    skip: bool = False
-    inputs: Tensor | None = None
-
-
 def sparse_drive(pre: Tensor, weight: Tensor, index: Tensor) -> Tensor:
     """See `streamhebb.kernels.sparse_drive`."""
     if not _serves(pre, weight):
@@ -158,7 +150,7 @@ def accumulate(
     serves = not coarse and out.is_contiguous() and _serves(out, weight, *tensors)
     outers = update.outer or (Outer(out.new_empty(0, len(out)), out.new_empty(0, out.shape[1])),)
     plain = len(tensors) == 2 * len(outers) == 2  # one product, nothing to fuse it with
-    plans = [_plan(outer, weight, index, plain) for outer in outers] if serves else [None]
+    plans = [plan_of(outer, weight, index, plain, FEW) for outer in outers] if serves else [None]
     if None in plans:
         if index is None:
             return _of_images(update, weight, out, coarse)
@@ -232,7 +224,7 @@ def summed_products(one: Tensor, two: Tensor) -> Tensor:
 
 def tops(pre: Tensor) -> Tensor:
     """See `torch_backend.tops`."""
-    found = numba_inputs.tops(pre)
+    found = numba_layouts.tops(pre)
     return torch_backend.tops(pre) if found is None else found
 
 
@@ -377,42 +369,6 @@ def _array(value: Tensor) -> loops.Array:
     if value.requires_grad:
         value = value.detach()
     return value.contiguous().numpy()
-
-
-def _plan(outer: Outer, weight: Tensor, index: Tensor | None, plain: bool) -> _Plan | None:
-    """How to go through an outer product; ``None`` if a dense matrix product is better.
-
-    What is 0 may be left out where it meets finite numbers only: else 0 times infinity, which is
-    NaN, would be missed.
-    """
-    post, pre = outer.post, outer.pre
-    if index is not None:
-        return _Plan(skip=_finite(pre))
-    if weight.numel() < LARGE or (plain and pre.shape[-2] <= FEW):
-        return None
-    if pre.shape[-2] <= FEW:
-        return _Plan()
-    # One row tells most dense updates apart at once.
-    if _share(post[..., 0, :]) * _share(pre[..., 0, :]) > EVENTS:
-        return None
-    seen = (pre != 0).flatten(0, -2).any(0)
-    columns = _share(seen)
-    if columns * _share(post) > EVENTS or not _finite(pre) or not _finite(post):
-        return None
-    if columns >= 0.5:
-        return _Plan(skip=True)
-    seen[..., :1] = True  # where nothing is seen: an empty list of inputs says all of them
-    return _Plan(skip=True, inputs=seen.nonzero().flatten())
-
-
-def _share(value: Tensor) -> float:
-    """How many numbers are not 0, from 0 to 1."""
-    return int(value.count_nonzero()) / value.numel()
-
-
-def _finite(value: Tensor) -> bool:
-    """Whether all numbers are finite; says no, too, where their sum overflows."""
-    return bool(value.sum().isfinite())
 
 
 def _serves(*tensors: Tensor) -> bool:

@@ -6,18 +6,18 @@ inputs, or `Tiled`.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from streamhebb.kernels import row_loops, tile_loops, window_loops
+from streamhebb.kernels import few_loops, row_loops, tile_loops, window_loops
 from streamhebb.kernels.coarse import multiplies, round_into, rounded
 from streamhebb.kernels.loops import NONE, Array
 from streamhebb.kernels.memory import fresh
+from streamhebb.kernels.numba_layouts import Layout, of_vectors, of_windows
 from streamhebb.kernels.patches import Patches
 from streamhebb.kernels.renewal import Renewal
 from streamhebb.kernels.vector_code import COARSE, LANES, TALL, WIDTH
@@ -28,7 +28,6 @@ SEARCHED = 640
 """Competitions; of more, even few neurons are worth tiles."""
 FEW = 512
 """Inputs of a neuron; of so few, a tile of sums is soon done, and must not be summed up itself."""
-_BEYOND = TALL - 1  # places of rows and inputs that are read and not used
 _NO_PAIRS = np.empty((0, 0), np.int32)
 _NO_FLOATS = NONE["torch.float32"][0]
 _NO_RUNNING = np.empty((0, 2), np.float32)
@@ -114,31 +113,11 @@ def inputs(pre: Tensor, coarse: bool) -> Inputs | None:
         if not pre.is_contiguous():
             return None
         n, n_in = pre.shape
-        return _flat(pre, _of_vectors(pre), coarse, step=n_in, runs=n)
+        return _flat(pre, of_vectors(pre), coarse, step=n_in, runs=n)
     key = Inputs, coarse
     if key not in pre.kept:
         pre.kept[key] = _of_patches(pre, coarse)
     found: Inputs | None = pre.kept[key]
-    return found
-
-
-def tops(pre: Tensor) -> Tensor | None:
-    """Largest absolute input of every competition, ``(n,)``; ``None`` if loops do not serve.
-
-    Args:
-        pre: on the CPU, shape ``(n, n_in)``, or patches.
-    """
-    if pre.dtype != torch.float32 or pre.ndim != 2 or torch.is_grad_enabled():
-        return None
-    if isinstance(pre, Patches):
-        image, layout = pre.image, _of_windows(pre)
-    elif pre.is_contiguous() and pre.numel():
-        image, layout = pre, _of_vectors(pre)
-    else:
-        return None
-    found = image.new_empty(layout.n)  # of patches it would make them
-    at = image.view(-1).numpy(), layout.rows, layout.parts, layout.length
-    window_loops.tops(*at, 0, layout.n, found.numpy())
     return found
 
 
@@ -147,7 +126,7 @@ def _of_patches(pre: Patches, coarse: bool) -> Inputs | None:
     if pre.side:
         return Tiled(pre) if image.shape[3] % (2 * LANES if coarse else LANES) == 0 else None
     width = (image.shape[2] - pre.dilation * (kernel[1] - 1) - 1) // pre.step + 1
-    return _flat(image, _of_windows(pre), coarse, step=pre.step * image.shape[3], runs=width)
+    return _flat(image, of_windows(pre), coarse, step=pre.step * image.shape[3], runs=width)
 
 
 def _flat(image: Tensor, layout: Layout, coarse: bool, step: int, runs: int) -> Inputs | None:
@@ -159,54 +138,6 @@ def _flat(image: Tensor, layout: Layout, coarse: bool, step: int, runs: int) -> 
     if not coarse:
         return Direct(image, layout)
     return CoarseDirect(image, layout, step) if runs % 2 == 0 and step % 2 == 0 else None
-
-
-class Layout(NamedTuple):
-    """Where the numbers that competitions see lie in an image; see `window_loops`.
-
-    Args:
-        rows: of each competition, and a few more.
-        parts: of each run of a window.
-        inputs: of each input, and a few more.
-        length: of a run.
-        n: competitions.
-        n_in: inputs.
-    """
-
-    rows: Array
-    parts: Array
-    inputs: Array
-    length: int
-    n: int
-    n_in: int
-
-
-@lru_cache(maxsize=64)
-def _layout(shape: tuple[int, ...], kernel: tuple[int, int], stride: int, dilation: int) -> Layout:
-    """The layout of windows of images ``(B, H, W, C)``."""
-    batch, height, width, channels = shape
-    oh = (height - dilation * (kernel[0] - 1) - 1) // stride + 1
-    ow = (width - dilation * (kernel[1] - 1) - 1) // stride + 1
-    b, y, x = np.ogrid[:batch, :oh, :ow]
-    rows = (((b * height + stride * y) * width + stride * x) * channels).ravel()
-    y, x = np.ogrid[: kernel[0], : kernel[1]]
-    pixels = (dilation * (y * width + x) * channels).ravel()
-    together = kernel[1] if dilation == 1 else 1  # pixels of a window that lie side by side
-    parts, length = pixels[::together].copy(), together * channels
-    inputs = (parts[:, None] + np.arange(length)).ravel()
-    beyond = np.zeros(_BEYOND, np.int64)
-    found = (np.concatenate([places, beyond]).astype(np.int64) for places in (rows, inputs))
-    rows_on, inputs_on = found
-    n_in = parts.size * length
-    return Layout(rows_on, parts.astype(np.int64), inputs_on, length, rows.size, n_in)
-
-
-def _of_vectors(pre: Tensor) -> Layout:
-    return _layout((1, pre.shape[0], 1, pre.shape[1]), (1, 1), 1, 1)
-
-
-def _of_windows(pre: Patches) -> Layout:
-    return _layout(tuple(pre.image.shape), pre.kernel, pre.step, pre.dilation)
 
 
 class Direct:
@@ -339,7 +270,7 @@ class Few:
         turned = u.new_zeros(n_in, -(-k // WIDTH) * WIDTH)
         turned[:, :k] = some
         at = self._image, self._layout.rows, self._layout.inputs, n_in
-        window_loops.respond_few(*at, turned.view(-1).numpy(), u.numpy(), own.start, k)
+        few_loops.respond(*at, turned.view(-1).numpy(), u.numpy(), own.start, k)
 
     def ready(self, post: Tensor) -> None:
         """See `Inputs`."""
@@ -347,7 +278,7 @@ class Few:
     def product(self, post: Tensor, out: Tensor, own: slice) -> None:
         """See `Inputs`."""
         at = self._image, self._layout.rows, self._layout.inputs
-        window_loops.product_few(self._rounded(post).numpy(), own.start, *at, out.numpy())
+        few_loops.product(self._rounded(post).numpy(), own.start, *at, out.numpy())
 
     def renew(self, post: Tensor, rows: Renewal, own: slice) -> None:
         """See `Inputs`; few weights change in two steps."""
@@ -375,7 +306,7 @@ class Tiled:
     def __init__(self, patches: Patches) -> None:
         m, coarse = patches.side, patches.coarse
         # Not the patches, which keep this: a circle would be freed late, and its memory with it.
-        self._windows = patches.image, _of_windows(patches)
+        self._windows = patches.image, of_windows(patches)
         self.searches = not coarse and patches.shape[0] <= SEARCHED
         image = patches.image
         batch, height, width, channels = image.shape

@@ -8,10 +8,9 @@ that lie side by side, one for each row of the window. So a matrix of inputs is 
 * ``parts``, how far behind that each of its runs begins;
 * ``length``, numbers in a run.
 
-Weights are the same runs, one after the other. Where a neuron has many, a tile is some neurons
-times some competitions to respond, and some neurons times some of their inputs to learn: weights
-are read as they lie. Where it has few (`respond_few`, `product_few`) runs may be of any length, and
-vectors run along neurons.
+Weights are the same runs, one after the other. A tile is some neurons times some competitions to
+respond, and some neurons times some of their inputs to learn: weights are read as they lie. Where
+neurons have few inputs see [`few_loops`][streamhebb.kernels.few_loops].
 
 All arrays but the matrices ``u`` and ``post`` of all neurons are those of the neurons from
 ``first`` on.
@@ -27,11 +26,7 @@ from streamhebb.kernels import vector_tiles, vectors
 from streamhebb.kernels.loops import Array, compiled
 from streamhebb.kernels.row_loops import add, higher, look
 from streamhebb.kernels.vector_code import LANES, TALL, WIDE, WIDTH
-from streamhebb.kernels.vector_tiles import nothing, outers_at, put, put_more, put_totals
-
-ROWS = 256
-"""Competitions that are summed in one go where inputs are few; such sums are then added."""
-
+from streamhebb.kernels.vector_tiles import nothing, put, put_more, put_totals
 
 SPAN = 1 << 17
 """Numbers of an image that are worked on at a time: they stay in the second cache."""
@@ -337,82 +332,3 @@ def pair_rows(matrix: Array, pairs: Array) -> None:
         vectors.put_pairs(some, 0, vectors.load(one, 0), vectors.load(two, 0))
         for i in range(k - full):
             out[to + full + i] = some[i]
-
-
-# -- few inputs ------------------------------------------------------------------------------------
-
-
-@compiled
-def respond_few(
-    image: Array, rows: Array, inputs: Array, n_in: int, weight: Array, u: Array, first: int, k: int
-) -> None:
-    """Write the drive of some neurons.
-
-    Args:
-        image: see above.
-        rows: see above; ``TALL - 1`` more than there are competitions.
-        inputs: how far behind the first number of a competition each of its inputs lies;
-            ``TALL - 1`` more are there and not used.
-        n_in: how many inputs there are.
-        weight: inputs times neurons, these padded to a multiple of ``WIDTH``, as one row.
-        u: shape ``(n, n_out)``; the columns from ``first`` on are written.
-        first: column of the first neuron.
-        k: neurons.
-    """
-    (n, n_out), width, flat = u.shape, weight.size // n_in, u.reshape(-1)
-    made = np.empty(TALL * WIDTH, np.float32)
-    for row in range(0, n, TALL):
-        for column in range(0, width, WIDTH):
-            sums = nothing()
-            for i in range(n_in):
-                sums = outers_at(sums, image, rows, row, inputs[i], weight, i * width + column)
-            if row + TALL <= n and column + WIDTH <= k:
-                put(sums, flat, row * n_out + first + column, n_out)
-                continue
-            put(sums, made, 0, WIDTH)
-            for r in range(min(TALL, n - row)):
-                for c in range(min(WIDTH, k - column)):
-                    u[row + r, first + column + c] = made[r * WIDTH + c]
-
-
-@compiled
-def product_few(
-    post: Array, first: int, image: Array, rows: Array, inputs: Array, out: Array
-) -> None:
-    """As `product`, for any number of inputs and neurons.
-
-    Args:
-        post: see there.
-        first: see there.
-        image: see there.
-        rows: see there.
-        inputs: as for `respond_few`.
-        out: shape ``(k, n_in)``; written.
-    """
-    n, (k, n_in) = post.shape[0], out.shape
-    n_out, flat = post.shape[1], post.reshape(-1)
-    padded = np.zeros(ROWS * WIDTH, np.float32)
-    total = np.zeros(((n_in + TALL - 1) // TALL * TALL, WIDTH), np.float32)
-    sums_of = total.reshape(-1)
-    for column in range(0, k, WIDTH):
-        count = min(WIDTH, k - column)
-        for i in range(sums_of.size):
-            sums_of[i] = 0
-        for start in range(0, n, ROWS):  # what they see and do stays in the cache
-            end = min(start + ROWS, n)
-            own, step, at = flat, n_out, start * n_out + first + column
-            if count < WIDTH:
-                for t in range(start, end):
-                    for c in range(count):
-                        padded[(t - start) * WIDTH + c] = post[t, first + column + c]
-                own, step, at = padded, WIDTH, 0
-            for i in range(0, n_in, TALL):
-                sums = nothing()
-                for t in range(start, end):
-                    to = at + (t - start) * step
-                    sums = outers_at(sums, image, inputs, i, rows[t], own, to)
-                put_more(sums, sums_of, i * WIDTH, WIDTH)
-        for c in range(count):
-            row = out[column + c]
-            for i in range(n_in):
-                row[i] = total[i, c]

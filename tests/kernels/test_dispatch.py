@@ -15,7 +15,7 @@ from torch import Tensor
 
 from streamhebb import kernels
 from streamhebb.errors import ConfigError
-from streamhebb.kernels import numba_backend, torch_backend
+from streamhebb.kernels import numba_backend, numba_zeros, torch_backend
 from streamhebb.schedule import Serial, Task, Threads, make_plan
 from streamhebb.values import LocalUpdate, Outer
 from tests import oracles
@@ -110,9 +110,9 @@ def tried(backend: str, few: int = numba_backend.FEW, events: float = 1.0) -> It
     """A backend that treats small layers like large ones, so that all its ways are gone."""
     with pytest.MonkeyPatch.context() as patch, kernels.use(backend):
         patch.setattr(torch_backend, "AT_ONCE", 10)
-        patch.setattr(numba_backend, "LARGE", 0)
+        patch.setattr(numba_zeros, "LARGE", 0)
         patch.setattr(numba_backend, "FEW", few)
-        patch.setattr(numba_backend, "EVENTS", events)
+        patch.setattr(numba_zeros, "EVENTS", events)
         yield
 
 
@@ -218,7 +218,7 @@ def test_active_neurons_and_inputs_alone_are_worked_on() -> None:
     for post, pre in ((y, x), (y, chance(40, 300)), (chance(40, 300), x)):
         outer = Outer(post, pre, weight)
         with tried("numba", events=1 / 8):
-            plan = numba_backend._plan(outer, weight, None, plain=False)
+            plan = numba_zeros.plan_of(outer, weight, None, False, numba_backend.FEW)
         assert plan is not None
         assert plan.skip
         assert (plan.inputs is not None) == (pre is x)
@@ -230,7 +230,7 @@ def test_active_neurons_and_inputs_alone_are_worked_on() -> None:
         close(found["numba"], found["torch"])
     with tried("numba", events=1 / 8):
         dense = Outer(chance(40, 300), chance(40, 300))
-        assert numba_backend._plan(dense, weight, None, plain=True) is None
+        assert numba_zeros.plan_of(dense, weight, None, True, numba_backend.FEW) is None
 
 
 @backends

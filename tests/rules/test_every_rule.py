@@ -20,7 +20,7 @@ from torch import Tensor
 
 import streamhebb as sh
 from streamhebb import kernels, spec
-from streamhebb.kernels import numba_backend
+from streamhebb.kernels import numba_zeros
 from streamhebb.rules.base import traces
 from tests import oracles, oracles_rules, oracles_spikes
 from tests.spike_runs import Leaky
@@ -181,7 +181,7 @@ cases = pytest.mark.parametrize("case", ORACLES, ids=lambda case: str(case.rule)
 def tried(backend: str) -> Iterator[None]:
     """A backend that does not leave small layers to another one."""
     with pytest.MonkeyPatch.context() as patch, kernels.use(backend):
-        patch.setattr(numba_backend, "LARGE", 0)
+        patch.setattr(numba_zeros, "LARGE", 0)
         yield
 
 

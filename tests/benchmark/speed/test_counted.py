@@ -13,6 +13,7 @@ from streamhebb.benchmark.speed.compare import with_method
 from streamhebb.benchmark.speed.counted import count
 from streamhebb.kernels import (
     changing,
+    few_loops,
     image_loops,
     row_loops,
     soft_loops,
@@ -107,7 +108,7 @@ class Calls:
 
     def __init__(self, monkeypatch):
         self.by_name, self.bytes = {}, 0
-        for module in (image_loops, row_loops, soft_loops, window_loops):
+        for module in (few_loops, image_loops, row_loops, soft_loops, window_loops):
             for name, value in vars(module).items():
                 if isinstance(value, Dispatcher):
                     monkeypatch.setattr(module, name, self.counting(name, value))
