@@ -17,6 +17,8 @@ StreamhebbError
 ├── TraceError (ValueError)         a record of a run that cannot be written, read or replayed
 ├── SourceError (OSError)           data missing, truncated, or a camera that vanished
 ├── RunFolderError (OSError)        a run folder that cannot be read or written
+│   └── BusyError                   one that another process is at
+├── TrialsError                     some of several trials that could not be run
 ├── FeatureFileError (OSError)      features that cannot be kept on disk
 └── MissingExtraError (ImportError) an optional dependency is not installed
 
@@ -27,6 +29,9 @@ A message names the value, what is allowed, and the cure.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 
 class StreamhebbError(Exception):
@@ -91,6 +96,23 @@ class SourceError(StreamhebbError, OSError):
 
 class RunFolderError(StreamhebbError, OSError):
     """A run folder that cannot be read or written."""
+
+
+class BusyError(RunFolderError):
+    """A run folder that another process is at; it is free when that one ends."""
+
+
+class TrialsError(StreamhebbError):
+    """Some of several trials could not be run; the others were.
+
+    Args:
+        message: names each that could not, and why.
+        results: of those that were run.
+    """
+
+    def __init__(self, message: str, results: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.results = tuple(results)
 
 
 class FeatureFileError(StreamhebbError, OSError):

@@ -20,6 +20,9 @@ from streamhebb.errors import ConfigError
 State: TypeAlias = dict[str, Tensor]
 """Named tensors that belong to one part of one layer."""
 
+LARGEST_SEED = 2**64 - 1
+"""torch's generators take none above it."""
+
 
 def describe(value: Any) -> Any:
     """Turn a part, or a container of parts, into plain JSON data.
@@ -123,7 +126,7 @@ def require(
     ok = (
         isinstance(value, int if whole else (int, float))
         and not isinstance(value, bool)
-        and math.isfinite(value)
+        and (isinstance(value, int) or math.isfinite(value))  # which whole numbers may overflow
         and (above is None or value > above)
         and (at_least is None or value >= at_least)
         and (at_most is None or value <= at_most)

@@ -13,11 +13,13 @@ from streamhebb.benchmark.dense.command import dense
 from streamhebb.benchmark.offline.command import cifar10, probe
 from streamhebb.benchmark.record import Out as _Out
 from streamhebb.benchmark.record import finish as _finish
+from streamhebb.benchmark.record import whole_numbers
 from streamhebb.benchmark.schedule.commands import app as schedule
 from streamhebb.benchmark.search import search
 from streamhebb.benchmark.speed.command import speed
 from streamhebb.benchmark.spiking.command import spiking
 from streamhebb.benchmark.suite import again, list_experiments, measures, report, run
+from streamhebb.parts import require
 
 app = typer.Typer(
     help="Measure: one command for each figure in the documentation.", no_args_is_help=True
@@ -39,7 +41,7 @@ app.command()(probe)
 @app.command()
 def step(
     threads: Annotated[str, typer.Option(help="Numbers of threads, e.g. 1,2")] = "1,2",
-    rounds: Annotated[int, typer.Option(min=1, help="Turns each side takes.")] = 40,
+    rounds: Annotated[int, typer.Option(help="Turns each side takes.")] = 40,
     out: _Out = None,
 ) -> None:
     """784 -> 2000 SoftHebb with readout at batch 1, against plain torch calls, interleaved."""
@@ -47,9 +49,10 @@ def step(
 
     from streamhebb.benchmark.step import compare
 
+    require("bench step", "rounds", rounds, at_least=1, whole=True)
     rows = []
-    for count in threads.split(","):
-        cost = compare(int(count), rounds)
+    for count in whole_numbers("bench step", "threads", threads):
+        cost = compare(count, rounds)
         rows.append(asdict(cost))
         typer.echo(
             f"{cost.threads} threads: step {cost.net_us:.0f} us, plain calls {cost.plain_us:.0f} "

@@ -11,7 +11,7 @@ import typer
 
 from streamhebb.errors import ConfigError
 from streamhebb.machine import machine
-from streamhebb.parts import require
+from streamhebb.parts import LARGEST_SEED, require
 
 Out = Annotated[Path | None, typer.Option(help="Also write the result as JSON to this file.")]
 """The option ``--out`` of every benchmark."""
@@ -33,11 +33,13 @@ def show(table: Sequence[Sequence[str]]) -> None:
         typer.echo("  ".join(cells).rstrip())
 
 
-def whole_numbers(command: str, name: str, text: str, at_least: int = 1) -> list[int]:
+def whole_numbers(
+    command: str, name: str, text: str, at_least: int = 1, at_most: int | None = None
+) -> list[int]:
     """Read whole numbers between commas.
 
     Raises:
-        ConfigError: for anything else, or one below ``at_least``.
+        ConfigError: for anything else, or one below ``at_least`` or above ``at_most``.
 
     Example:
         >>> whole_numbers("bench", "seeds", "0,1,2", at_least=0)
@@ -50,5 +52,18 @@ def whole_numbers(command: str, name: str, text: str, at_least: int = 1) -> list
             f"{command}: {name}={text!r} is not allowed; give whole numbers, as in 0,1,2"
         ) from None
     for number in found:
-        require(command, name, number, at_least=at_least, whole=True)
+        require(command, name, number, at_least=at_least, at_most=at_most, whole=True)
     return found
+
+
+def seeds_of(command: str, text: str) -> list[int]:
+    """Read seeds between commas.
+
+    Raises:
+        ConfigError: for anything else, or what is no seed of torch.
+
+    Example:
+        >>> seeds_of("bench", "0,1,2")
+        [0, 1, 2]
+    """
+    return whole_numbers(command, "seeds", text, at_least=0, at_most=LARGEST_SEED)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from streamhebb.benchmark.record import show, whole_numbers
-from streamhebb.errors import ConfigError
+from streamhebb.benchmark.record import seeds_of, show
+from streamhebb.errors import ConfigError, TrialsError
 
 Root = Annotated[Path, typer.Option("--runs", help="Folders of trials lie in it.")]
 _ROOT = Path("runs/bench")
@@ -34,7 +34,8 @@ def run(
         typer.Option(help="Only this row, or rows with one of these words, between commas."),
     ] = None,
     columns: Annotated[
-        str | None, typer.Option(help="Only these columns, or every N-th: /N")
+        str | None,
+        typer.Option(help="Only this column, these between commas, or every N-th: /N"),
     ] = None,
     runs: Root = _ROOT,
     threads: Annotated[int, typer.Option(help="Layers learn in so many at once.")] = 1,
@@ -54,24 +55,27 @@ def run(
 ) -> None:
     """Run an experiment, or go on with it: what is finished is not run again.
 
-    Several processes may run at once over one folder; each trial is run by one of them.
+    Several processes may run at once over one folder; each trial is run by one of them. One that
+    cannot be run, for want of its data for example, is named at the end; the exit code is then 2.
     """
     from streamhebb.suite import Setup, find, run_trials
 
     experiment = find(name)
-    chosen = (
-        experiment.seeds
-        if seeds is None
-        else whole_numbers("bench run", "seeds", seeds, at_least=0)
-    )
+    chosen = experiment.seeds if seeds is None else seeds_of("bench run", seeds)
     experiment = experiment.only(rows, columns)
     changes = {"samples": samples, "tested": tested, "epochs": epochs, "twin": twin or None}
     reduction = {key: value for key, value in changes.items() if value is not None}
     trials = experiment.but(**reduction).trials()
     setup = Setup.of(threads=threads, kernels=kernels, device=device)
     typer.echo(f"{experiment.title}: {len(trials)} trials, seeds {', '.join(map(str, chosen))}")
-    run_trials(trials, chosen, runs, setup, typer.echo, tensorboard=tensorboard)
-    typer.echo(f"streamhebb bench report {name} --runs {runs}")
+    look = f"streamhebb bench report {name} --runs {runs}"
+    try:
+        run_trials(trials, chosen, runs, setup, typer.echo, tensorboard=tensorboard)
+    except TrialsError as error:
+        if error.results:
+            typer.echo(look)
+        raise
+    typer.echo(look)
 
 
 def measures(

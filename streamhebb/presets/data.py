@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streamhebb.errors import ConfigError
 from streamhebb.evaluate import Phase
+from streamhebb.parts import LARGEST_SEED
 from streamhebb.presets._files import find, parse, read_yaml
 
 
@@ -60,7 +61,7 @@ class DataSettings(BaseModel):
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     report_every: int = Field(default=10, ge=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     held_out: float = Field(default=0.2, gt=0, lt=1)
 
     @model_validator(mode="after")

@@ -22,6 +22,7 @@ from streamhebb.sources import (
     cache_folder,
     open_source,
 )
+from streamhebb.sources._checks import optional_whole, whole
 from streamhebb.sources.memory import require_memory
 from streamhebb.sources.twins import SUFFIX
 from streamhebb.sources.whiten import ZCA, digest
@@ -46,6 +47,7 @@ class Prepared:
         augment: changes each mini-batch, or ``None``.
         inexact: rows of ``x_test`` whose content is known to differ from the original data set's.
         class_names: readable names of the classes, where there are any.
+        digest: of pixels and labels as they were stored: training samples, then those of the test.
     """
 
     settings: DataSettings
@@ -56,6 +58,7 @@ class Prepared:
     augment: Augment | None = None
     inexact: tuple[int, ...] = ()
     class_names: tuple[str, ...] | None = None
+    digest: str = ""
 
     @property
     def train(self) -> tuple[Tensor, list[Label | None]]:
@@ -97,14 +100,15 @@ def load_data(
         twin: take the synthetic twin of the data set, a few hundred samples; no files are needed.
         validation: test on a share of the training samples (the first fifth of those drawn), and
             train on the rest; the test split is not looked at.
-        samples: train on no more than these.
-        tested: test on no more than these.
+        samples: train on no more than these, at least one.
+        tested: test on no more than these, at least one.
         seed: draws the samples; ``None`` is that of the settings.
         download: fetch a missing data set.
 
     Raises:
         SourceError: missing or damaged; says what to put where. Or larger than the memory.
-        ConfigError: for settings that do not exist, or do not fit the data set.
+        ConfigError: for settings that do not exist, or do not fit the data set; for samples, tested
+            or a seed that are no such number.
 
     Example:
         >>> data = load_data("CIFAR10_50", twin=True, samples=100, tested=20)
@@ -113,7 +117,9 @@ def load_data(
     """
     if not isinstance(settings, DataSettings):
         settings = data_settings(settings)
-    seed = settings.seed if seed is None else seed
+    samples = optional_whole(samples, "samples", 1)
+    tested = optional_whole(tested, "tested", 1)
+    seed = settings.seed if seed is None else whole(seed, "seed", 0)
     learned = _open(settings, settings.split, twin, download)
     rows = _draw(_kept(learned, settings.only), settings.samples, seed)
     rows = rows if samples is None else rows[:samples]
@@ -132,15 +138,14 @@ def load_data(
         4 * values * (len(rows) + len(test_rows)), settings.name, "take fewer samples, and tested"
     )
     whitening = _whitening(settings, learned, twin) if settings.zca else None
-    x, x_test = (
+    (x, y, train_digest), (x_test, y_test, test_digest) = (
         _numbers(settings, each, chosen, whitening)
         for each, chosen in ((learned, rows), (source, test_rows))
     )
-    labels, test_labels = _labels(learned), _labels(source)
     found = np.flatnonzero(np.isin(test_rows, getattr(source, "inexact", ())))
     return Prepared(
-        settings, x, [labels[row] for row in rows], x_test, [test_labels[row] for row in test_rows],
-        _augment(settings, seed), tuple(found.tolist()), source.class_names,
+        settings, x, y, x_test, y_test, _augment(settings, seed), tuple(found.tolist()),
+        source.class_names, f"{train_digest}-{test_digest}",
     )  # fmt: skip
 
 
@@ -180,10 +185,11 @@ def _draw(rows: np.ndarray[Any, Any], count: int, seed: int) -> np.ndarray[Any, 
 
 def _numbers(
     settings: DataSettings, source: Any, rows: np.ndarray[Any, Any], whitening: ZCA | None
-) -> Tensor:
-    """The samples of some rows, as the net will see them."""
-    x = _scaled(settings, _bytes(source, rows))
-    return x if whitening is None else whitening(x)
+) -> tuple[Tensor, list[Label | None], str]:
+    """The samples of some rows as the net will see them, their labels, and a digest of both."""
+    pixels, labels = _bytes(source, rows), _labels(source)
+    x, y = _scaled(settings, pixels), [labels[row] for row in rows]
+    return x if whitening is None else whitening(x), y, digest(pixels, y)
 
 
 def _bytes(source: Any, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

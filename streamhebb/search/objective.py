@@ -7,6 +7,7 @@ before the result, and says whether to go on.
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ Point = Mapping[str, Value]
 """A value for the name of each parameter of a space."""
 
 PRUNERS = ("median", "halving", "none")
+MOST_SEED = 2**32 - 1
+"""Of the order of points; samplers draw by numpy, which takes none above it."""
 
 
 class Search(BaseModel):
@@ -47,7 +50,7 @@ class Search(BaseModel):
         seed: draws the points that are tried, and their order.
 
     Raises:
-        ConfigError: for a parameter that the preset does not have.
+        ConfigError: for a parameter that the preset does not have, or that changes nothing in it.
 
     Example:
         >>> from streamhebb.search.space import find_space
@@ -63,7 +66,7 @@ class Search(BaseModel):
     prune: Literal["median", "halving", "none"] = "median"
     window: int = Field(default=1000, ge=1)
     report_every: int = Field(default=1000, ge=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=MOST_SEED)
 
     @model_validator(mode="after")
     def _preset_has_all_of_it(self) -> Self:
@@ -79,6 +82,39 @@ class Search(BaseModel):
                     one = {str(parameter.block): {parameter.key: _value(parameter, value)}}
                     self.trial.but(changes=_merged(self.trial.changes, one)).preset()
         return self
+
+    @model_validator(mode="after")
+    def _preset_uses_all_of_it(self) -> Self:
+        rules = {p.name: p.values for p in self.space.parameters if p.key == "rule"}
+        for parameter in self.space.parameters:
+            values = parameter.values or (parameter.low, parameter.high)
+            if parameter.key in ("seed", "rule") or len(values) < 2:
+                continue
+            # What one rule ignores another may use, where rules are searched too.
+            if not any(
+                self._differs(parameter, values, dict(zip(rules, chosen, strict=True)))
+                for chosen in itertools.product(*rules.values())
+            ):
+                raise ConfigError(
+                    f"{parameter.name}: whatever its value, {self.trial.net} stays the same, for "
+                    f"its rule ignores it; search over other settings"
+                )
+        return self
+
+    def _differs(self, parameter: Parameter, values: Sequence[Any], rules: Point) -> bool:
+        """Whether another value makes another net, or another way to train it."""
+        first = None
+        for value in values:
+            fixed = [p for p in self.space.parameters if p.name in rules or p is parameter]
+            point = {**rules, parameter.name: _value(parameter, value)}
+            changes, _ = self.space.model_copy(update={"parameters": tuple(fixed)}).changes(point)
+            trial = self.trial.but(changes=_merged(self.trial.changes, changes))
+            preset, data = trial.preset(), trial.chosen(self.trial.preset())
+            made = preset.describe(*data), preset.stages(*data)
+            if first is not None and made != first:
+                return True
+            first = made
+        return False
 
     @property
     def name(self) -> str:

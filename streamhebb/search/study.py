@@ -92,11 +92,12 @@ def go_on(
         All trials there are now.
 
     Raises:
-        ConfigError: for a space with ranges and no number of trials.
+        ConfigError: for a space with ranges and no number of trials, or a setup that cannot be had.
     """
     optuna = import_optuna()
     tell = tell or (lambda line: None)
     setup = setup or Setup()
+    setup.check()
     size = search.space.size
     if trials is None and size is None:
         raise ConfigError(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from streamhebb.errors import SourceError
+from streamhebb.sources import _find
 
 SIDE = 96
 ROWS = {"train": 5_000, "test": 8_000, "unlabeled": 100_000}
@@ -50,7 +51,9 @@ def _check_size(path: Path, size: int, holds: str) -> None:
     try:
         found = path.stat().st_size
     except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error}") from error
+        raise SourceError(
+            f"{path} cannot be read ({error.strerror or error}): {_find.wanted('stl10')}"
+        ) from error
     if found != size:
         wrong = "is truncated" if found < size else "is longer than it should be"
         raise SourceError(

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from streamhebb.errors import ConfigError, ShapeError, SnapshotError
-from streamhebb.parts import require
+from streamhebb.parts import LARGEST_SEED, require
 
 _TRIES = 10
 
@@ -25,7 +25,7 @@ class _Chance:
     """A seeded generator on whatever device is asked for first."""
 
     def __init__(self, seed: int) -> None:
-        require(type(self).__name__, "seed", seed, at_least=0, whole=True)
+        require(type(self).__name__, "seed", seed, at_least=0, at_most=LARGEST_SEED, whole=True)
         self.seed = seed
         self._generator: Generator | None = None
 

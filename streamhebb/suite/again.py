@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from streamhebb import snapshot
-from streamhebb.errors import RunFolderError
+from streamhebb.errors import BusyError, RunFolderError
 from streamhebb.evaluate.reports import read_lines
 from streamhebb.suite.folder import TrialFolder
 from streamhebb.suite.kinds import read_trial
-from streamhebb.suite.running import folder_of, run_trial
+from streamhebb.suite.running import folder_of, refuse_outdated, run_trial
 from streamhebb.suite.trial import Setup
 
 TIMES = ("seconds", "wall_seconds")
@@ -32,27 +32,37 @@ def run_again(
         tell: is told how it goes, line by line.
 
     Returns:
-        What came out otherwise: results, measures and tensors by name; empty if all bits are the
-        same, which is promised for the same machine and versions.
+        What differs: data, results, measures and tensors by name; empty if all bits are the same,
+        which is promised for the same machine, versions and data.
 
     Raises:
+        ConfigError: if its names stood for another net or other data then.
         RunFolderError: if the trial is not finished, or lies below ``root`` itself.
+        BusyError: if another process runs it below ``root``.
     """
+    tell = tell or (lambda line: None)
     before = TrialFolder(path)
-    settings = before.read("settings.json")
+    settings = before.read("settings.json", "trial", "setup")
     trial, setup = read_trial(settings["trial"]), Setup.of(**settings["setup"])
+    refuse_outdated(path, settings, trial)
     after = folder_of(trial, root)
     if not before.finished:
         raise RunFolderError(f"{path} holds no finished trial; run it to its end first")
     if after.path.resolve() == path.resolve():
         raise RunFolderError(f"{path} lies in {root} itself; run it again in another folder")
-    run_trial(trial, root, setup, tell)
+    if "digests" not in before.read("result.json", "result"):
+        tell(f"{path} is of an earlier version, and does not say which data were read")
+    if run_trial(trial, root, setup, tell) is None:
+        raise BusyError(f"{after.path} is run by another process: wait for it, or take another one")
     return tuple(_apart(before, after))
 
 
 def _apart(before: TrialFolder, after: TrialFolder) -> Iterator[str]:
-    one, two = (each.read("result.json")["result"] for each in (before, after))
-    yield from _values(one, two, "result")
+    one, two = (each.read("result.json", "result") for each in (before, after))
+    # Trained nets that lie there from an earlier version do not say what they have read.
+    known = one.get("digests", {}).keys() & two.get("digests", {}).keys()
+    yield from (f"data of {n}" for n in sorted(known) if one["digests"][n] != two["digests"][n])
+    yield from _values(one["result"], two["result"], "result")
     if before.measures.is_file():
         one, two = (
             [dataclasses.asdict(report) for report in read_lines(each.measures)]

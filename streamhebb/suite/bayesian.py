@@ -15,7 +15,7 @@ from streamhebb.suite.experiment import Cell, Experiment
 from streamhebb.suite.interpolations import PARTS as PLACES
 from streamhebb.suite.interpolations import InterpolationTrial
 from streamhebb.suite.onepass import STOPS, OnePassTrial
-from streamhebb.suite.posthoc import PARTS, PostHocTrial
+from streamhebb.suite.posthoc import PARTS, READOUT_EPOCHS, PostHocTrial
 from streamhebb.suite.robust import L2, LINF, SIGMAS, RobustTrial
 
 SOURCE = "Moraitis et al., 2022 (arXiv:2107.05747); no figures of it are known here"
@@ -58,7 +58,8 @@ _ABOUT_LOSS = (
     "The readout is fitted last and then stays, while layer 1 begins anew from its first weights "
     "and learns again, without labels, from the same samples in the same order. The published "
     "control is back-propagation: its readout is fitted to untrained weights and stays, and layer "
-    "1 then follows the gradient of the loss; so it begins with a readout that fits. " + _RADIUS
+    "1 then follows the gradient of the loss; so it begins with a readout that fits. Readouts are "
+    f"fitted in {READOUT_EPOCHS} epochs, as published; `--epochs` says otherwise. {_RADIUS}"
 )
 _ENDS = ("first test loss", "last test loss", "first test accuracy", "last test accuracy")
 
@@ -75,7 +76,7 @@ _LOSS = (
         axis="measure",
         show="table",
         source=SOURCE,
-        cost="10 min, most of it one by one",
+        cost="30 min, most of it readouts",
     ),
     Experiment(
         name="post-hoc-curve",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from streamhebb.errors import ConfigError
 from streamhebb.suite.trial import Trial
+
+T = TypeVar("T", str, str | float)
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,11 @@ class Experiment:
 
         Args:
             rows: the whole name of a row, or words between commas: rows that hold one of them.
-            columns: names or numbers between commas; ``"/10"`` keeps every tenth.
+            columns: the whole name of a column, or names or numbers between commas; ``"/10"`` keeps
+                every tenth.
 
         Raises:
-            ConfigError: if nothing is left; says what there is.
+            ConfigError: for a word that names nothing, or if nothing is left; says what there is.
 
         Example:
             >>> from streamhebb.suite import find
@@ -115,8 +119,11 @@ class Experiment:
 def _rows(known: tuple[str, ...], text: str) -> set[str]:
     """A name may have commas of its own: whole, it is taken before words are."""
     whole = {row for row in known if row.lower() == text.strip().lower()}
-    words = [word.strip().lower() for word in text.split(",")]
-    return whole or {row for row in known if any(word in row.lower() for word in words)}
+    return whole or {
+        row
+        for word in text.split(",")
+        for row in _named("rows", word, known, lambda word, row: bool(word) and word in row)
+    }
 
 
 def _columns(known: tuple[str | float, ...], text: str) -> set[str | float]:
@@ -124,8 +131,23 @@ def _columns(known: tuple[str | float, ...], text: str) -> set[str | float]:
         if not text[1:].isdigit() or not int(text[1:]):
             raise ConfigError(f"columns={text!r} is not allowed; every tenth is /10")
         return set(known[:: int(text[1:])])
-    wanted = [word.strip().lower() for word in text.split(",")]
-    return {column for column in known if _name(column).lower() in wanted}
+    whole = {column for column in known if _name(column).lower() == text.strip().lower()}
+    return whole or {
+        column
+        for word in text.split(",")
+        for column in _named("columns", word, known, lambda word, column: word == column)
+    }
+
+
+def _named(kind: str, word: str, known: Iterable[T], fits: Callable[[str, str], bool]) -> list[T]:
+    """What a word names: something, or it is refused."""
+    found = [each for each in known if fits(word.strip().lower(), _name(each).lower())]
+    if not found:
+        raise ConfigError(
+            f"{kind}: {word.strip()!r} names nothing; {kind} are "
+            f"{'; '.join(_name(each) for each in known)}"
+        )
+    return found
 
 
 def _name(column: str | float) -> str:

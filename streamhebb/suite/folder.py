@@ -78,18 +78,26 @@ class TrialFolder:
         except OSError as error:
             raise RunFolderError(f"cannot write {self.path / name}: {error}") from error
 
-    def read(self, name: str) -> Any:
+    def read(self, name: str, *entries: str) -> Any:
         """Read JSON.
+
+        Args:
+            name: of the file.
+            entries: what must be in it, each with entries of its own.
 
         Raises:
             RunFolderError: if there is none, or it is damaged.
         """
         try:
-            return json.loads((self.path / name).read_text("utf-8"))
+            found = json.loads((self.path / name).read_text("utf-8"))
+            for entry in entries:
+                if not (isinstance(found, dict) and isinstance(found.get(entry), dict)):
+                    raise ValueError(f"there is no {entry!r} in it")
         except (OSError, ValueError) as error:
             raise RunFolderError(
                 f"{self.path / name} cannot be read ({error}); remove the folder to run it anew"
             ) from error
+        return found
 
     def clear_progress(self) -> None:
         """Remove the states: the result is there, and needs none."""

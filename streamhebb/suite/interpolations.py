@@ -45,7 +45,7 @@ class InterpolationTrial(NetTrial):
         """Train, unless that is done, go, and draw."""
         trial = self.offline()
         built = trained(trial, work)
-        data = trial.read(built.stages[-1].data, work.setup.device)
+        data = work.noted(trial.read(built.stages[-1].data, work.setup.device))
         labels, scores = built.net.labels, net_scores(built.net)
         rows, test_rows = (rows_of(y, labels).to(data.x.device) for y in (data.y, data.y_test))
         x, source = begin(scores, data.x_test, test_rows, len(labels), self.each)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -12,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from streamhebb import presets
-from streamhebb.errors import ConfigError
+from streamhebb.errors import BusyError, ConfigError
 from streamhebb.evaluate import PhaseEpoch, features, linear_probe, train_phases
 from streamhebb.evaluate.probe import EpochResult, ProbeResult
 from streamhebb.layers import PlasticLayer
@@ -48,7 +50,8 @@ class OfflineTrial(Trial):
         changes: settings of the mini-language, or ``activation`` or ``pool``, by the number of a
             block, or by ``"hidden"``, for all but the readout: ``{"0": {"radius": 3.0}}``.
         settings: of the data of phases without labels, that are replaced: ``{"epochs": 2}``.
-        start: a snapshot that the net starts from, in place of random weights.
+        start: a snapshot that the net starts from, in place of random weights. The result keeps a
+            digest of it.
         start_readout: whether the readout starts from it too.
         validation: tests on a share of the training samples; the test set is not looked at.
         method: how convolutions make their products, where they can.
@@ -89,6 +92,12 @@ class OfflineTrial(Trial):
             ConfigError: for a preset, block or setting that there is not.
         """
         preset = presets.find(self.net)
+        hidden = len(preset.blocks) - 1
+        if self.learned is not None and self.learned > hidden:
+            raise ConfigError(
+                f"learned={self.learned} is not allowed; {preset.name} has {hidden} hidden blocks, "
+                f"and of so many the first learn, 0 to {hidden}"
+            )
         return preset if not self.changes else changed(preset, self.changes)
 
     def chosen(self, preset: Preset) -> tuple[DataSettings, DataSettings]:
@@ -144,12 +153,14 @@ class OfflineTrial(Trial):
     def run(self, work: Work) -> Result:
         """Train and test."""
         built = self.build()
+        if self.start is not None:
+            work.digests["start"] = file_digest(self.start)
         net = built.net.to(work.setup.device)
         first = first_weights(net)
         seconds: dict[str, float] = {}
         result: Result = {}
         for number, stage in enumerate(built.stages):
-            data = self.read(stage.data, work.setup.device)
+            data = work.noted(self.read(stage.data, work.setup.device))
             if number == len(built.stages) - 1 and probes(built, stage, data):
                 result |= probe(net, stage, data, work, seconds)
             else:
@@ -275,14 +286,6 @@ def probe(
     net: StreamNet, stage: Stage, data: Prepared, work: Work, seconds: dict[str, float]
 ) -> Result:
     """The stage in which the readout learns, from features that are computed once."""
-
-    def show(epoch: EpochResult) -> None:
-        work.report(epoch)
-        work.tell(
-            f"readout, epoch {epoch.epoch}: test {100 * epoch.test_accuracy:.2f} %, train "
-            f"{100 * epoch.train_accuracy:.2f} %, {epoch.seconds:.0f} s"
-        )
-
     before = net.scheduler
     if work.scheduler is not None:
         net.scheduler = work.scheduler
@@ -306,7 +309,7 @@ def probe(
             schedule=phase.halving,
             seed=phase.seed,
             scheduler=work.scheduler,
-            on_epoch=show,
+            on_epoch=lambda epoch: tell_epoch(epoch, work),
             progress=work.folder.progress("readout"),
         ),
     )
@@ -316,6 +319,15 @@ def probe(
         scores = torch.nn.functional.linear(tested.flatten(1).float(), found.weight, found.bias)
         result["exact_test_accuracy"] = _exact(scores, data, found.classes)
     return result
+
+
+def tell_epoch(epoch: EpochResult, work: Work) -> None:
+    """Pass on what was measured in an epoch of a readout."""
+    work.report(epoch)
+    work.tell(
+        f"readout, epoch {epoch.epoch}: test {100 * epoch.test_accuracy:.2f} %, train "
+        f"{100 * epoch.train_accuracy:.2f} %, {epoch.seconds:.0f} s"
+    )
 
 
 def give(net: StreamNet, found: ProbeResult) -> None:
@@ -335,14 +347,22 @@ def trained(trial: OfflineTrial, work: Work) -> Built:
         work: of the other trial.
 
     Raises:
-        ConfigError: if another process is just training it.
+        BusyError: if another process is just training it.
     """
     folder = folder_of(trial, work.folder.root)
-    if run_trial(trial, work.folder.root, work.setup, work.tell) is None:
-        raise ConfigError(f"{folder.path} is being trained by another process: run again later")
+    found = run_trial(trial, work.folder.root, work.setup, work.tell)
+    if found is None:
+        raise BusyError(f"{folder.path} is being trained by another process: run again later")
+    work.digests |= found.get("digests", {})
     built = trial.build()
     built.net.load(folder.net)
     return built._replace(net=built.net.to(work.setup.device))
+
+
+def file_digest(path: str) -> str:
+    """A name for what a file holds."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _exact(scores: Tensor, data: Prepared, classes: Sequence[Any]) -> float:

@@ -23,6 +23,8 @@ STOPS = (1000, 5000, 10000, 30000, 60000)
 class OnePassTrial(NetTrial):
     """Layers and readout learn together from samples shown once, and are tested on the way.
 
+    After a kill the pass begins anew; epochs of the probes that are through are not repeated.
+
     Three measures, each after every number of samples:
 
     * ``stream``: by the net's own readout, which learned from each sample once, as the layers did;
@@ -49,7 +51,7 @@ class OnePassTrial(NetTrial):
         trial = self.offline()
         built = trial.build()
         net = built.net.to(work.setup.device)
-        data = trial.read(built.stages[-1].data, work.setup.device)
+        data = work.noted(trial.read(built.stages[-1].data, work.setup.device))
         rows = rows_of(data.y, net.labels).to(data.x.device)
         learner = Learner(net)
         result: Result = {}
@@ -59,14 +61,14 @@ class OnePassTrial(NetTrial):
             part = part.to(data.x.device)
             learner.step(data.x[part], rows[part])
             if seen in STOPS or seen == len(data.x):
-                found = self.measure(net, data, torch.cat(order))
+                found = self.measure(net, data, torch.cat(order), work)
                 result |= {f"{name} {seen} accuracy": value for name, value in found.items()}
                 words = ", ".join(f"{name} {100 * value:.2f} %" for name, value in found.items())
                 work.tell(f"after {seen} samples: {words}")
         net.save(work.folder.net)
         return result | {"test_accuracy": found["stream"]}
 
-    def measure(self, net: StreamNet, data: Prepared, seen: Tensor) -> dict[str, float]:
+    def measure(self, net: StreamNet, data: Prepared, seen: Tensor, work: Work) -> dict[str, float]:
         """Test in all ways, with the labels of the samples seen so far."""
         rows = seen.to(data.x.device)
         x, y = data.x[rows], [data.y[row] for row in seen.tolist()]
@@ -79,6 +81,7 @@ class OnePassTrial(NetTrial):
         probed = linear_probe(
             None, (made[0], y), (made[1], [data.y_test[row] for row in known]),
             epochs=self.probe_epochs, batch_size=32, dropout=0.0, schedule="full", seed=self.seed,
+            progress=work.folder.progress(f"probe-{len(seen)}"),
         )  # fmt: skip
         found["probe"] = probed.test_accuracy * len(known) / len(data.y_test)
         layer = next((each for each in net.layers if isinstance(each, Dense)), None)

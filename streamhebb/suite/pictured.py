@@ -89,7 +89,7 @@ class ImagesTrial(NetTrial):
         """Train, unless that is done, and draw."""
         trial = self.offline()
         built = trained(trial, work)
-        data = trial.read(built.stages[-1].data, work.setup.device)
+        data = work.noted(trial.read(built.stages[-1].data, work.setup.device))
         result: Result = {"pictures": []}
         last = len(built.blocks)
         for number in dict.fromkeys((1, last)):

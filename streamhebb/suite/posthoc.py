@@ -13,7 +13,7 @@ from streamhebb.evaluate import features, linear_probe
 from streamhebb.net import StreamNet
 from streamhebb.presets import Built, Prepared
 from streamhebb.suite.about import NetTrial
-from streamhebb.suite.offline import OfflineTrial, give, trained
+from streamhebb.suite.offline import OfflineTrial, give, tell_epoch, trained
 from streamhebb.suite.passes import Learner, batches_between, loss_and_accuracy, rows_of
 from streamhebb.suite.trial import Result, Work
 
@@ -21,12 +21,15 @@ PARTS = 20
 """Equal stretches of the pass whose mean loss is reported by name."""
 POINTS = 200
 """Most points of a curve that is kept."""
+READOUT_EPOCHS = 100
+"""In which the readout is fitted, as published; presets have fewer."""
 
 
 class PostHocTrial(NetTrial):
     """Record loss and accuracy of every mini-batch, by a readout that is fitted already.
 
-    1. Layers learn without labels, and then the readout on top of them, as the preset says.
+    1. Layers learn without labels, as the preset says, and then the readout on top of them, in 100
+       epochs as published, or in ``epochs``.
     2. Layers go back to their first weights, and learn again from the same samples in the same
        order. The readout stays; before each change it says what it makes of the mini-batch.
 
@@ -49,8 +52,8 @@ class PostHocTrial(NetTrial):
         return f"{super().label()} batch{self.batch_size}"
 
     def offline(self, **more: Any) -> OfflineTrial:
-        """The trial that trains this net, in mini-batches of this size."""
-        own = super().offline(**more)
+        """The trial that trains this net, in mini-batches of this size, and fits the readout."""
+        own = super().offline(**{"epochs": self.epochs or READOUT_EPOCHS} | more)
         if own.preset().unsupervised is None:
             return own
         return own.but(settings={"batch_size": self.batch_size})
@@ -60,9 +63,9 @@ class PostHocTrial(NetTrial):
         trial = self.offline()
         built = trial.build()
         built = built._replace(net=built.net.to(work.setup.device))
-        data = trial.read(built.stages[-1].data, work.setup.device)
+        data = work.noted(trial.read(built.stages[-1].data, work.setup.device))
         if any(True for layer in built.net.layers for _ in layer.parameters()):
-            fit(built, data)
+            fit(built, data, work)
         else:
             done: Any = trained(trial, work).net
             fitted: Any = built.net.readout
@@ -70,14 +73,16 @@ class PostHocTrial(NetTrial):
         return record(built.net, data, self.batch_size, self.seed)
 
 
-def fit(built: Built, data: Prepared) -> None:
-    """Fit the readout of a net to its layers as they are."""
+def fit(built: Built, data: Prepared, work: Work) -> None:
+    """Fit the readout of a net to its layers as they are, or go on with that after a kill."""
     net, phase = built.net, built.stages[-1].phase
     made = [(features(net, x), y) for x, y in (data.train, data.test)]
     more: dict[str, Any] = {"schedule": phase.halving, "dropout": phase.dropout}
     found = linear_probe(
-        None, *made, epochs=phase.epochs, batch_size=phase.batch_size, seed=phase.seed, **more
-    )
+        None, *made, epochs=phase.epochs, batch_size=phase.batch_size, seed=phase.seed,
+        on_epoch=lambda epoch: tell_epoch(epoch, work),
+        progress=work.folder.progress("readout"), **more,
+    )  # fmt: skip
     give(net, found)
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from streamhebb.evaluate.attacks import Norm, Scores, fgsm, net_scores, noise, pgd, slopes
+from streamhebb.parts import LARGEST_SEED
 from streamhebb.suite.about import NetTrial
 from streamhebb.suite.offline import Changes, trained
 from streamhebb.suite.passes import rows_of
@@ -56,7 +57,7 @@ class RobustTrial(NetTrial):
         """Train, unless that is done, and test."""
         trial = self.offline()
         built = trained(trial, work)
-        data = trial.read(built.stages[-1].data, work.setup.device)
+        data = work.noted(trial.read(built.stages[-1].data, work.setup.device))
         scores, rows = net_scores(built.net), rows_of(data.y_test, built.net.labels)
         rows = rows.to(data.x_test.device)
         result: Result = {"test_accuracy": accuracy(scores, data.x_test, rows)}
@@ -87,7 +88,7 @@ class RobustTrial(NetTrial):
         """Projected gradient ascent on all samples, some at a time."""
         kind: Norm = norm
         parts = zip(torch.split(x, TOGETHER), torch.split(rows, TOGETHER), strict=True)
-        seeds = range(self.seed * 10_000, (self.seed + 1) * 10_000)
+        seeds = [(self.seed * 10_000 + n) % (LARGEST_SEED + 1) for n in range(10_000)]
         return torch.cat(
             [
                 pgd(along, part, wanted, eps, norm=kind, steps=self.steps, seed=seed)

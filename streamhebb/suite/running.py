@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import Timeout
 
-from streamhebb.errors import ConfigError
+from streamhebb.errors import BusyError, ConfigError, StreamhebbError, TrialsError
 from streamhebb.evaluate.reports import Report, ReportLines, TensorBoard
 from streamhebb.machine import machine
 from streamhebb.suite.folder import TrialFolder
@@ -44,10 +44,11 @@ def run_trial(
         tensorboard: write measures for TensorBoard too, into the trial's folder.
 
     Returns:
-        What ``result.json`` holds, or ``None`` if another process is at it.
+        What ``result.json`` holds, or ``None`` if another process is at it, or at a net it needs.
 
     Raises:
         ConfigError: if it was begun with another setup, or when its names stood for something else.
+        RunFolderError: if its folder is damaged.
     """
     tell = tell or (lambda line: None)
     setup = (setup or Setup()).said()
@@ -59,19 +60,21 @@ def run_trial(
         tell(f"{trial.key}, seed {trial.seed}: another process is at it")
         return None
     try:
+        _compare(folder, trial, setup)
+        if folder.finished:
+            return dict(folder.read("result.json", "trial", "setup", "result"))
         settings = {
             "trial": trial.model_dump(mode="json"),
             "resolved": trial.resolved(),
             "setup": setup.model_dump(mode="json"),
         }
-        _compare(folder, settings)
-        if folder.finished:
-            return dict(folder.read("result.json"))
-        folder.write("settings.json", settings)
         start = time.perf_counter()
         with setup.ready() as scheduler, _reports(folder, tensorboard) as reports:
-            found = trial.run(Work(folder, setup, scheduler, tell, reports))
+            folder.write("settings.json", settings)
+            work = Work(folder, setup, scheduler, tell, reports)
+            found = trial.run(work)
             result: Result = settings | {
+                "digests": work.digests,
                 "result": found,
                 "wall_seconds": round(time.perf_counter() - start, 1),
                 "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -80,6 +83,8 @@ def run_trial(
         folder.write("result.json", result)
         folder.clear_progress()
         return result
+    except BusyError:  # a net that it shares with another trial; that was told
+        return None
     finally:
         lock.release()
         # Whatever refers to itself (compilers keep frames) may hold gigabytes of features; the next
@@ -98,6 +103,8 @@ def run_trials(
 ) -> list[Result]:
     """Run trials from several seeds, seed by seed: a killed run leaves whole tables of fewer seeds.
 
+    A trial that cannot be run, or that another process is at, does not keep the others from it.
+
     Args:
         trials: what to run.
         seeds: each trial runs from each.
@@ -105,24 +112,66 @@ def run_trials(
         setup: with what.
         tell: is told how it goes, line by line.
         tensorboard: write measures for TensorBoard too.
+
+    Returns:
+        Results of those that are finished now.
+
+    Raises:
+        ConfigError: for a seed or setup that serves no trial, before any is run.
+        TrialsError: after the last, if some could not be run; it has the results of the others.
     """
     tell = tell or (lambda line: None)
-    chosen, found = tuple(trials), []
-    for seed in seeds:
-        for trial in chosen:
-            one = trial.but(seed=seed)
-            fresh = not folder_of(one, root).finished
-            if fresh:
-                tell(f"{one.label()}, seed {seed}")
+    setup = (setup or Setup()).said()
+    setup.check()
+    every = tuple(trials)
+    chosen = [trial.but(seed=seed) for seed in seeds for trial in every]
+    found, before = list[Result](), list[Result]()
+    left, failed = list[str](), list[str]()
+    for one in chosen:
+        name = f"{one.label()}, seed {one.seed}"
+        fresh = not folder_of(one, root).finished
+        if fresh:
+            tell(name)
+        try:
             result = run_trial(
                 one, root, setup, lambda line: tell(f"  {line}"), tensorboard=tensorboard
             )
-            if result is not None:
-                found.append(result)
-                accuracy = result["result"].get("test_accuracy")
-                if fresh and accuracy is not None:
-                    tell(f"  test {100 * accuracy:.2f} %, {result['wall_seconds']:.0f} s")
+        except StreamhebbError as error:
+            # Its words only: the error itself keeps frames, and with them gigabytes of features.
+            failed.append(f"{name}: {' '.join(str(error).split())}")
+            tell(f"  {one.key}, seed {one.seed}: cannot be run; why is said at the end")
+            continue
+        if result is None:
+            left.append(name)
+            continue
+        found.append(result)
+        accuracy = result["result"].get("test_accuracy")
+        if not fresh:
+            before.append(result)
+        elif accuracy is not None:
+            tell(f"  test {100 * accuracy:.2f} %, {result['wall_seconds']:.0f} s")
+    _tell_made_otherwise(before, setup, tell)
+    for name in left:
+        tell(f"left to another process: {name}; run again when it is through")
+    if failed:
+        count = f"{len(failed)} of {len(chosen)} trials could not be run"
+        raise TrialsError("\n".join([count, *failed]), found)
     return found
+
+
+def _tell_made_otherwise(results: Iterable[Result], setup: Setup, tell: Tell) -> None:
+    """Say which of the results that were there already are of another setup than asked for."""
+    asked = setup.model_dump(mode="json")
+    others = [_words(result["setup"]) for result in results if result["setup"] != asked]
+    if others:
+        tell(
+            f"finished before, and not run again: {len(others)} trials, made with "
+            f"{' or '.join(sorted(set(others)))}; for {_words(asked)} choose another --runs DIR"
+        )
+
+
+def _words(setup: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in setup.items())
 
 
 @contextmanager
@@ -146,22 +195,38 @@ def outdated(settings: Mapping[str, Any], resolved: Mapping[str, Any]) -> bool:
     return bool(settings.get("resolved", resolved) != resolved)
 
 
-def _compare(folder: TrialFolder, settings: Result) -> None:
+def refuse_outdated(path: Path, before: Mapping[str, Any], trial: Trial) -> None:
+    """Refuse a folder whose trial was another net or other data when it was begun.
+
+    Args:
+        path: the folder.
+        before: its settings; those of earlier versions lack what they did not know.
+        trial: what they are read as now.
+
+    Raises:
+        ConfigError: naming what differs.
+    """
+    own = before["trial"]
+    now = trial.model_dump(mode="json")
+    other = [name for name, value in now.items() if own.get(name, value) != value]
+    if other or outdated(before, trial.resolved()):
+        raise ConfigError(
+            f"{path} was run when names or defaults stood for another net or other data "
+            f"(see {', '.join(map(repr, other or ['resolved']))} in its settings.json): take the "
+            f"version of then, remove the folder, or choose another one: --runs DIR"
+        )
+
+
+def _compare(folder: TrialFolder, trial: Trial, setup: Setup) -> None:
     """Refuse what was begun as another net, and to go on with another setup: bits would differ."""
     if not (folder.path / "settings.json").is_file():
         return
-    before = folder.read("settings.json")
-    trial = before.get("trial", {})  # of earlier versions, without what they did not know
-    other = [name for name, value in settings["trial"].items() if trial.get(name, value) != value]
-    if other or outdated(before, settings["resolved"]):
-        raise ConfigError(
-            f"{folder.path} was run when names or defaults stood for another net or other data "
-            f"(see {', '.join(map(repr, other or ['resolved']))} in its settings.json): remove the "
-            f"folder, or choose another one: --runs DIR"
-        )
+    before = folder.read("settings.json", "trial", "setup")
+    refuse_outdated(folder.path, before, trial)
     going_on = not folder.finished and any(folder.path.glob("progress-*.safetensors"))
-    if going_on and before.get("setup") != settings["setup"]:
+    now = setup.model_dump(mode="json")
+    if going_on and before["setup"] != now:
         raise ConfigError(
-            f"{folder.path} was begun with {before.get('setup')}, not {settings['setup']}: go on "
-            f"with that, or remove the folder"
+            f"{folder.path} was begun with {before['setup']}, not {now}: go on with that, or "
+            f"remove the folder"
         )

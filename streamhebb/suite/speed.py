@@ -47,7 +47,7 @@ class SpeedTrial(NetTrial):
         built = trial.build()
         built = built._replace(net=built.net.to(work.setup.device))
         stage = built.stages[0]
-        data = trial.read(stage.data, work.setup.device)
+        data = work.noted(trial.read(stage.data, work.setup.device))
         seen, counts, apart = [], [], []
         layers = learning(built, stage)
         last = [layer for layer in layers if isinstance(layer, PlasticLayer)][-1]

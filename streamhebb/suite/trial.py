@@ -12,12 +12,14 @@ from functools import cached_property
 from typing import Any, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from torch import Tensor
 
 from streamhebb import kernels
 from streamhebb.errors import ConfigError
 from streamhebb.evaluate.reports import Report
+from streamhebb.parts import LARGEST_SEED
+from streamhebb.presets import Prepared
 from streamhebb.schedule import Scheduler, Threads
 from streamhebb.suite.folder import TrialFolder
 from streamhebb.values import Label
@@ -48,6 +50,15 @@ class Setup(BaseModel):
     kernels: str | None = None
     device: str = "cpu"
 
+    @field_validator("device")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        try:
+            torch.device(name)
+        except RuntimeError:
+            raise ConfigError(f"{name!r} is no device of torch; take cpu, cuda or cuda:0") from None
+        return name
+
     @classmethod
     def of(cls, **settings: Any) -> Self:
         """Make one of what a person typed.
@@ -60,7 +71,29 @@ class Setup(BaseModel):
 
     def said(self) -> Self:
         """With kernels by name: a trial's folder must not depend on an environment."""
-        return self.model_copy(update={"kernels": self.kernels or kernels.backend()})
+        with kernels.during(self.kernels):
+            return self.model_copy(update={"kernels": kernels.backend()})
+
+    def check(self) -> None:
+        """Refuse what this machine cannot do, or would do by other means than it says.
+
+        Raises:
+            ConfigError: for a device that is not here, kernels that cannot be imported, or kernels
+                that would leave all the work to torch.
+        """
+        if self.said().kernels == "triton" and torch.device(self.device).type != "cuda":
+            raise ConfigError(
+                f"kernels='triton' is not allowed on the device {self.device!r}: they serve CUDA "
+                f"cards only, and torch would do all the work; choose torch or numba, or a card: "
+                f"--device cuda"
+            )
+        try:
+            torch.zeros(1, device=self.device).cpu()
+        except (AssertionError, NotImplementedError, RuntimeError) as error:
+            raise ConfigError(
+                f"device={self.device!r} cannot be used here ({str(error).splitlines()[0]}); take "
+                f"cpu, or see what `streamhebb doctor` says of the card"
+            ) from None
 
     @contextmanager
     def ready(self) -> Iterator[Scheduler | None]:
@@ -68,7 +101,11 @@ class Setup(BaseModel):
 
         torch takes one thread in either case, so that the same seed gives the same bits: layers and
         mini-batches share the threads, not operators.
+
+        Raises:
+            ConfigError: see `check`.
         """
+        self.check()
         before = torch.get_num_threads()
         with ExitStack() as stack:
             stack.callback(torch.set_num_threads, before)
@@ -91,6 +128,7 @@ class Work:
         watch: of each phase without labels is told its number and labels, and gives what is called
             with every mini-batch of it; see ``on_batch`` of
             [`train_phases`][streamhebb.evaluate.phases.train_phases].
+        digests: of what was read, by name; they go into the result.
     """
 
     folder: TrialFolder
@@ -99,6 +137,12 @@ class Work:
     tell: Callable[[str], object] = lambda line: None
     reports: Sequence[Callable[[Report], None]] = ()
     watch: Watch | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+
+    def noted(self, data: Prepared) -> Prepared:
+        """Keep in mind which data were read; gives them back."""
+        self.digests[data.settings.name] = data.digest
+        return data
 
     def report(self, epoch: Report) -> None:
         """Pass on what was measured in an epoch."""
@@ -121,7 +165,7 @@ class Trial(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     twin: bool = False
     samples: int | None = Field(default=None, ge=1)
     tested: int | None = Field(default=None, ge=1)

@@ -11,7 +11,7 @@ import torch
 from streamhebb import presets
 from streamhebb.errors import ConfigError, SourceError
 from streamhebb.evaluate import linear_probe, train_phases
-from streamhebb.presets import data_settings, load_data
+from streamhebb.presets import data_settings, load_data, prepare
 from streamhebb.sources import ArraySource, CropFlip, Noise, ResizedCropFlip, twin
 from streamhebb.sources.imagenets import IMAGENETTE_NAMES
 from streamhebb.sources.whiten import ZCA
@@ -209,6 +209,35 @@ def test_what_is_missing_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr("streamhebb.sources._find.cache_folder", lambda: tmp_path)
     with pytest.raises(SourceError, match="stl10_binary"):
         load_data("STL10_50", download=False)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"samples": 0}, {"samples": -1}, {"samples": 1.5}, {"tested": 0}, {"tested": True},
+     {"seed": -1}, {"seed": 0.5}],
+)  # fmt: skip
+def test_numbers_that_are_none_are_refused(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ConfigError, match=f"{name}={value!r} is not"):
+        load_data("CIFAR10_1p", twin=True, **wrong)
+    assert len(load_data("CIFAR10_1p", twin=True, samples=np.int64(3)).y) == 3
+
+
+def test_a_seed_that_torch_does_not_take_is_refused():
+    with pytest.raises(ConfigError, match="seed"):
+        load_data("CIFAR10_5p", twin=True, seed=2**64)
+    with pytest.raises(ConfigError, match="seed"):
+        data_settings("CIFAR10_5p").but(seed=2**64)
+
+
+def test_data_are_known_by_what_was_read(monkeypatch):
+    one, same = (load_data("CIFAR10", twin=True, samples=50) for _ in range(2))
+    assert one.digest == same.digest
+    assert one.digest != load_data("CIFAR10", twin=True, samples=51).digest
+    real = prepare._bytes
+    monkeypatch.setattr(prepare, "_bytes", lambda *a: real(*a) ^ 1)
+    other = load_data("CIFAR10", twin=True, samples=50).digest
+    assert all(a != b for a, b in zip(one.digest.split("-"), other.split("-"), strict=True))
 
 
 def test_what_does_not_fit_into_memory_is_refused(monkeypatch):

@@ -44,6 +44,10 @@ def test_a_search_by_one_command(tmp_path, monkeypatch):
         (["2SoftMlpMNIST", "--space", "radius", "--prune", "meridian"], "'median', 'halving'"),
         (["2SoftMlpMNIST", "--space", "radius", "--address", "auto"], "add --ray"),
         (["2SoftMlpMNIST", "--space", "1"], "--trials 100"),
+        (["backprop-mnist-mlp", "--space", "radius"], "ignores it"),
+        (["2SoftMlpMNIST", "--space", "seed", "--seed", str(2**32)], "seed"),
+        (["2SoftMlpMNIST", "--space", "seed", "--device", "gpu"], "take cpu, cuda"),
+        (["2SoftMlpMNIST", "--space", "seed", "--device", "cuda:63"], "cannot be used here"),
         (["2SoftMlpMNIST", "--space", "radius", "--samples", "500"], "--prune none"),
     ],
 )

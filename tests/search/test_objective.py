@@ -150,6 +150,27 @@ def test_a_preset_that_cannot_be_so_is_refused_beforehand(parameter, words):
         Search(space=space, trial=OfflineTrial(net=NET))
 
 
+@pytest.mark.parametrize(
+    ("net", "key"),
+    [("backprop-mnist-mlp", "r"), ("backprop-mnist-mlp", "t"), ("hard-wta-mnist-mlp", "t"),
+     ("2SoftMlpMNIST_linearDecay", "lp")],
+)  # fmt: skip
+def test_what_the_rule_ignores_is_not_searched(net, key):
+    space = Space(name="own", parameters=({"block": 0, "key": key, "low": 0.5, "high": 2.0},))
+    with pytest.raises(ValueError, match=f"block 0 {key}: .* stays the same, for its rule ignores"):
+        Search(space=space, trial=OfflineTrial(net=net))
+
+
+def test_what_one_rule_uses_is_searched_with_it():
+    rules = {"block": 0, "key": "rule", "values": ["hard", "soft"]}
+    space = Space(name="own", parameters=(rules, {"block": 0, "key": "t", "values": [1.0, 2.0]}))
+    Search(space=space, trial=OfflineTrial(net="hard-wta-mnist-mlp"))
+    rate = {"block": 0, "key": "ls", "low": 0.0001, "high": 0.001, "log": True}
+    Search(
+        space=Space(name="own", parameters=(rate,)), trial=OfflineTrial(net="backprop-mnist-mlp")
+    )
+
+
 def test_reports_that_never_come_are_refused():
     base = OfflineTrial(net=NET, **SMALL)
     with pytest.raises(ConfigError, match="--report 6, or --prune none"):

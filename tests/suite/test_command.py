@@ -6,13 +6,17 @@ import json
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from streamhebb import snapshot
 from streamhebb.benchmark.commands import app
+from streamhebb.cli import app as cli
 from streamhebb.errors import ConfigError, RunFolderError
+from streamhebb.presets import prepare
+from streamhebb.suite import find
 
 
 def bench(*words: object) -> Result:
@@ -103,8 +107,77 @@ def test_what_a_careless_person_types(runs: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.jsonl"
     text.write_text("nothing\n", "utf-8")
     assert "line 1" in refused("measures", text)
-    for seeds in ("a", "-1", "0,,1"):
+    for seeds in ("a", "-1", "0,,1", str(2**64), "9" * 400):
         assert "seeds" in refused("run", "figure-1", "--seeds", seeds, "--runs", runs)
+
+
+def test_columns_are_named_in_full_or_one_by_one() -> None:
+    table = find("table-2")
+    assert table.only(columns="mnist, dense").columns == ("MNIST, dense",)
+    assert table.only(columns="CIFAR-10,stl-10").columns == ("CIFAR-10", "STL-10")
+    one = find("figure-1")
+    for columns, word in (("1,9", "'9'"), ("1,", "''"), ("MNIST, dense", "'MNIST'")):
+        with pytest.raises(
+            ConfigError, match=f"columns: {word} names nothing; columns are 1; 2; 3"
+        ):
+            one.only(columns=columns)
+    for rows, word in (("soft,hrad", "'hrad'"), ("soft,", "''")):
+        with pytest.raises(ConfigError, match=f"rows: {word} names nothing; rows are SoftHebb"):
+            find("competition").only(rows=rows)
+
+
+def test_what_cannot_be_run_is_named_at_the_end(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path / "runs")
+    (result,) = (tmp_path / "runs").rglob("result.json")
+    result.write_text("{")
+    words = ("--rows", "linear", "--columns", "1", "--seeds", "0,1", "--runs", tmp_path / "runs")
+    small = ("--twin", "--samples", "100", "--tested", "50", "--epochs", "2")
+    found = CliRunner().invoke(cli, ["bench", "run", "b3a-radius", *map(str, words), *small])
+    assert found.exit_code == 2
+    assert "bench report b3a-radius" in found.stdout
+    first, line = found.stderr.splitlines()
+    assert first == "error: 1 of 2 trials could not be run"
+    assert "seed 0: " in line
+    assert "result.json cannot be read" in line
+    assert len(list((tmp_path / "runs").rglob("seed-1/result.json"))) == 1
+
+
+def test_names_that_stand_for_another_net_are_not_run_again(runs: Path, tmp_path: Path) -> None:
+    (folder,) = (path.parent for path in runs.rglob("result.json"))
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    settings = json.loads((other / "settings.json").read_text())
+    settings["resolved"]["preset"]["blocks"][0]["layer"] += "-lp0.3"
+    (other / "settings.json").write_text(json.dumps(settings))
+    assert "see 'resolved'" in refused("again", other)
+    (other / "settings.json").write_text("{}")
+    assert "there is no 'trial' in it" in refused("again", other)
+
+
+def test_data_are_told_apart(runs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (folder,) = (path.parent for path in runs.rglob("result.json"))
+    digests = json.loads((folder / "result.json").read_text())["digests"]
+    assert digests.keys() == {"MNIST_1-32", "MNIST_10"}
+    real = prepare._bytes
+
+    def another(source: Any, rows: Any) -> Any:
+        pixels = real(source, rows).copy()
+        pixels[7, 0, 3, 3] += 1
+        return pixels
+
+    monkeypatch.setattr(prepare, "_bytes", another)
+    found = bench("again", folder)
+    assert found.exit_code == 1
+    assert "differ: data of MNIST_1-32, data of MNIST_10, " in found.output
+    old = tmp_path / "old"
+    shutil.copytree(folder, old)
+    result = json.loads((old / "result.json").read_text())
+    del result["digests"]
+    (old / "result.json").write_text(json.dumps(result))
+    monkeypatch.undo()
+    found = bench("again", old)
+    assert found.exit_code == 0
+    assert "does not say which data were read" in found.output
 
 
 def test_a_folder_is_enough_for_the_same_bits(runs: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from streamhebb import presets
-from streamhebb.errors import ConfigError
+from streamhebb.errors import BusyError, ConfigError
 from streamhebb.evaluate import features, linear_probe, train_phases
 from streamhebb.evaluate.reports import read_lines
 from streamhebb.suite import OfflineTrial, Setup, Trial, Work, run_trial
@@ -127,7 +127,7 @@ def test_a_net_that_another_process_trains_is_not_waited_for(tmp_path):
     trial = OfflineTrial(net="2SoftMlpMNIST", **SMALL)
     with (
         folder_of(trial, tmp_path).lock(),
-        pytest.raises(ConfigError, match="trained by another process"),
+        pytest.raises(BusyError, match="trained by another process"),
     ):
         trained(trial, Work(folder_of(Toy(), tmp_path)))
 
@@ -177,3 +177,16 @@ def test_a_trial_starts_from_another_ones_net_with_or_without_the_readout(tmp_pa
     assert torch.equal(whole.readout.weight, net.readout.weight)
     assert not again.readout.weight.any()
     assert first.but(start=path).key != first.key
+    digests = [
+        run_trial(first.but(start=path), tmp_path / name)["digests"]["start"] for name in "ab"
+    ]
+    net.readout.weight += 1
+    net.save(path)
+    digests.append(run_trial(first.but(start=path), tmp_path / "c")["digests"]["start"])
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_more_layers_than_there_are_cannot_learn():
+    assert OfflineTrial(net="softhebb-cifar-2conv", learned=2).preset()
+    with pytest.raises(ConfigError, match="learned=9 is not allowed; .* has 1 hidden"):
+        OfflineTrial(net=NET, learned=9).resolved()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 
@@ -9,7 +10,8 @@ import pytest
 import torch
 
 from streamhebb.evaluate import features, train_phases
-from streamhebb.suite import read_trial, run_trial
+from streamhebb.evaluate.probing import Probe
+from streamhebb.suite import read_trial, run_trial, run_trials
 from streamhebb.suite.bayesian import EXPERIMENTS as BAYESIAN
 from streamhebb.suite.experiment import Cell, Experiment
 from streamhebb.suite.interpolations import InterpolationTrial, ends
@@ -57,6 +59,46 @@ def test_the_control_fits_its_readout_to_first_weights_and_leaves_it(tmp_path):
     assert found["last test loss"] != found["first test loss"]
     assert found["loss 1"] > 0
     assert 0 <= found["20 accuracy"] <= 1
+
+
+def test_readouts_are_fitted_as_long_as_published():
+    for settings in (SOFT, BACK):
+        about = PostHocTrial(**settings | {"epochs": None}).offline()
+        assert about.build().stages[-1].phase.epochs == 100
+        assert about.resolved()["data"][1]["epochs"] == 100
+    assert PostHocTrial(**SOFT).offline().build().stages[-1].phase.epochs == SMALL["epochs"]
+
+
+@contextlib.contextmanager
+def killed_after(count):
+    """Let so many epochs of probes pass; gives those that were begun."""
+    begun, epoch = [], Probe.epoch
+
+    def counted(self):
+        if len(begun) == count:
+            raise KeyboardInterrupt
+        begun.append(self)
+        return epoch(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Probe, "epoch", counted)
+        yield begun
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [PostHocTrial(**BACK | {"epochs": 5}), OnePassTrial(**SOFT, probe_epochs=3)],
+    ids=lambda trial: trial.kind,
+)
+def test_epochs_of_readouts_are_not_repeated_after_a_kill(tmp_path, monkeypatch, trial):
+    monkeypatch.setattr("streamhebb.suite.onepass.STOPS", (20, 40))
+    with killed_after(None) as whole:
+        found = run(trial, tmp_path / "whole")
+    with killed_after(4) as first, pytest.raises(KeyboardInterrupt):
+        run(trial, tmp_path / "killed")
+    with killed_after(None) as rest:
+        assert run(trial, tmp_path / "killed") == found
+    assert len(first) + len(rest) == len(whole)
 
 
 def test_stretches_are_means_of_all():
@@ -127,6 +169,16 @@ def test_attacks_made_on_another_net(tmp_path, few_sizes):
     assert "noise 0.5 accuracy" not in found
     assert len(list(tmp_path.glob("backprop-mnist-mlp*"))) == 1
     assert run(RobustTrial(**SOFT, **more, attacked=10, steps=2), tmp_path) == found
+
+
+def test_a_net_that_another_process_trains_is_left_and_the_others_run(tmp_path, few_sizes):
+    told = []
+    busy, free = (RobustTrial(**net, attacked=5, steps=1) for net in (SOFT, BACK))
+    with folder_of(busy.offline(), tmp_path).lock():
+        found = run_trials([busy, free], [0], tmp_path, tell=told.append)
+    assert [result["trial"]["net"] for result in found] == [BACK["net"]]
+    assert told[-1].startswith(f"left to another process: {busy.label()}, seed 0")
+    assert not folder_of(busy, tmp_path).finished
 
 
 # ---- from class to class ----------------------------------------------------------------------

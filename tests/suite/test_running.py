@@ -7,7 +7,8 @@ from typing import Literal
 
 import pytest
 
-from streamhebb.errors import ConfigError, RunFolderError
+from streamhebb import kernels
+from streamhebb.errors import ConfigError, RunFolderError, SourceError, TrialsError
 from streamhebb.evaluate.probe import EpochResult
 from streamhebb.evaluate.reports import read_lines
 from streamhebb.suite import (
@@ -25,11 +26,16 @@ from streamhebb.suite.running import folder_of
 class Toy(Trial):
     kind: Literal["toy"] = "toy"
     fails: bool = False
+    lacks: str = ""
 
     def label(self):
         return "A toy/with a slash"
 
     def run(self, work):
+        if self.lacks == "data":
+            raise SourceError("nothing was found:\n  put it there")
+        if self.lacks == "sense":
+            raise KeyError("a bug")
         work.report(EpochResult(1, 0.5, 0.5, 0.1, 1.0))
         work.folder.progress("a").write_bytes(b"x")
         if self.fails:
@@ -119,6 +125,98 @@ def test_seed_by_seed(tmp_path):
     told.clear()
     run_trials([Toy()], [0], tmp_path, tell=told.append)
     assert not told
+
+
+def test_one_trial_that_cannot_be_run_does_not_stop_the_others(tmp_path):
+    told = []
+    lacking = Toy(lacks="data")
+    with pytest.raises(TrialsError) as caught:
+        run_trials([lacking, Toy()], [0, 1], tmp_path, tell=told.append)
+    count, *lines = str(caught.value).splitlines()
+    assert count == "2 of 4 trials could not be run"
+    assert lines == [
+        f"A toy/with a slash, seed {seed}: nothing was found: put it there" for seed in (0, 1)
+    ]
+    assert [result["trial"]["seed"] for result in caught.value.results] == [0, 1]
+    assert all(folder_of(Toy(seed=seed), tmp_path).finished for seed in (0, 1))
+
+
+@pytest.mark.parametrize("name", ["result.json", "settings.json", "progress-a.safetensors"])
+@pytest.mark.parametrize("text", ["{", "[]", '{"trial": 3}', "\0"])
+def test_a_damaged_folder_does_not_stop_the_others(tmp_path, name, text):
+    trial = OfflineTrial(net="2SoftMlpMNIST", twin=True, samples=60, tested=20, epochs=1)
+    if name.startswith("progress"):
+        name = "progress-0.safetensors"
+    else:
+        run_trial(trial, tmp_path)
+    path = folder_of(trial, tmp_path).path
+    path.mkdir(parents=True, exist_ok=True)
+    (path / name).write_text(text)
+    with pytest.raises(TrialsError, match=f"seed 0: .*{name}.*(remove the folder|Delete the file)"):
+        run_trials([trial, Toy()], [0], tmp_path)
+    assert folder_of(Toy(), tmp_path).finished
+
+
+@pytest.mark.parametrize(
+    ("trial", "error"), [(Toy(lacks="sense"), KeyError), (Toy(fails=True), KeyboardInterrupt)]
+)
+def test_bugs_and_ctrl_c_stop_all(tmp_path, trial, error):
+    with pytest.raises(error):
+        run_trials([trial, Toy()], [0], tmp_path)
+    assert not folder_of(Toy(), tmp_path).finished
+
+
+def test_what_is_left_to_another_process_is_said_at_the_end(tmp_path):
+    told = []
+    with folder_of(Toy(), tmp_path).lock():
+        (found,) = run_trials([Toy(), Toy(samples=3)], [0], tmp_path, tell=told.append)
+    assert found["trial"]["samples"] == 3
+    assert told[-1].startswith("left to another process: A toy/with a slash, seed 0")
+
+
+def test_finished_trials_of_another_setup_are_named(tmp_path):
+    told = []
+    run_trials([Toy()], [0], tmp_path, Setup(kernels="torch"))
+    run_trials(
+        [Toy(), Toy(samples=3)], [0], tmp_path, Setup(kernels="torch", threads=2), told.append
+    )
+    (line,) = (each for each in told if "finished before" in each)
+    assert "1 trials, made with threads 1, kernels torch, device cpu; for threads 2" in line
+
+
+def test_seeds_are_refused_before_anything_runs(tmp_path):
+    assert run_trial(Toy(seed=2**64 - 1), tmp_path)
+    with pytest.raises(ConfigError, match="seed"):
+        run_trials([Toy()], [0, 2**64], tmp_path)
+    assert not folder_of(Toy(), tmp_path).finished
+
+
+@pytest.mark.parametrize("device", ["gpu", "", "cuda:x"])
+def test_a_device_that_torch_does_not_know_is_refused(device):
+    with pytest.raises(ConfigError, match="no device of torch; take cpu, cuda"):
+        Setup.of(device=device)
+
+
+@pytest.mark.parametrize("device", ["cuda:63", "meta"])
+def test_a_device_that_is_not_here_is_refused_before_anything_runs(tmp_path, device):
+    setup = Setup.of(device=device)
+    for run in (lambda: run_trials([Toy()], [0], tmp_path, setup), setup.ready().__enter__):
+        with pytest.raises(ConfigError, match=f"device='{device}' cannot be used here .*doctor"):
+            run()
+    assert not list(tmp_path.iterdir())
+
+
+def test_kernels_that_would_do_nothing_are_refused(tmp_path, monkeypatch):
+    pytest.importorskip("triton", reason="needs the extra triton")
+    with pytest.raises(ConfigError, match="serve CUDA cards only"):
+        run_trials([Toy()], [0], tmp_path, Setup(kernels="triton"))
+    with kernels.use("triton"), pytest.raises(ConfigError, match="serve CUDA cards only"):
+        run_trials([Toy()], [0], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_kernels_are_kept_by_name():
+    assert Setup(kernels="auto").said().kernels in ("numba", "torch")
 
 
 def test_trials_are_read_back_as_they_were():

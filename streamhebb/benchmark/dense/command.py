@@ -28,7 +28,7 @@ from streamhebb.parts import require, require_choice
 def dense(
     batches: Annotated[str, typer.Option(help="Samples a step, e.g. 1,10,64")] = "1,10,64",
     threads: Annotated[str, typer.Option(help="Numbers of threads, e.g. 1,2")] = "1,2",
-    rounds: Annotated[int, typer.Option(min=1, help="Turns each side takes.")] = 21,
+    rounds: Annotated[int, typer.Option(help="Turns each side takes.")] = 21,
     ways: Annotated[str, typer.Option(help="Backends of the library.")] = ",".join(WAYS),
     seconds: Annotated[float, typer.Option(help="Of a turn of the plain step, about.")] = 0.1,
     inputs: Annotated[int, typer.Option(help="Inputs of the layer.")] = N_IN,

@@ -12,7 +12,7 @@ import torch
 import typer
 
 from streamhebb import kernels as backends
-from streamhebb.benchmark.record import Out, finish, show, whole_numbers
+from streamhebb.benchmark.record import Out, finish, seeds_of, show
 from streamhebb.parts import require
 
 
@@ -38,9 +38,11 @@ def cifar10(
 ) -> None:
     """CIFAR-10 as published: a pass without labels, features once, a linear probe of 50 epochs."""
     from streamhebb.benchmark.offline.cifar10 import read, run_seed
+    from streamhebb.suite import Setup
 
     require("bench cifar10", "threads", threads, at_least=1, whole=True)
-    chosen = whole_numbers("bench cifar10", "seeds", seeds, at_least=0)
+    chosen = seeds_of("bench cifar10", seeds)
+    Setup.of(threads=threads, kernels=kernels).check()
     torch.set_num_threads(1)  # layers and mini-batches share the threads, not operators
     train, test = read(limit)
     with nullcontext() if kernels is None else backends.use(kernels):
@@ -89,7 +91,7 @@ def probe(
     samples: Annotated[int, typer.Option(help="That steps draw their rows from.")] = 4096,
     dropout: Annotated[float, typer.Option(help="Share of the features left out.")] = 0.5,
     threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns each way takes.")] = 15,
+    rounds: Annotated[int, typer.Option(help="Turns each way takes.")] = 15,
     out: Out = None,
 ) -> None:
     """A step of the linear probe, beside torch's modules, autograd and generator; interleaved."""

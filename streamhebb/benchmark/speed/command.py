@@ -23,13 +23,13 @@ from streamhebb.benchmark.speed.compare import (
     draw,
 )
 from streamhebb.benchmark.tuned import Tuned, malloc, start_again
-from streamhebb.parts import require_choice
+from streamhebb.parts import require, require_choice
 
 
 def speed(
     batches: Annotated[str, typer.Option(help="Samples a step, e.g. 1,10,64")] = "1,10,64",
     threads: Annotated[str, typer.Option(help="Numbers of threads, e.g. 1,2")] = "1,2",
-    rounds: Annotated[int, typer.Option(min=1, help="Turns each side takes.")] = 9,
+    rounds: Annotated[int, typer.Option(help="Turns each side takes.")] = 9,
     ways: Annotated[
         str | None,
         typer.Option(
@@ -47,6 +47,8 @@ def speed(
     start_again(tuned)
     there = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     require_choice("bench speed", "device", device, there)
+    require("bench speed", "rounds", rounds, at_least=1, whole=True)
+    require("bench speed", "seconds", seconds, above=0)
     usual = WAYS if device == "cpu" else ON_CARD
     if device == "cpu" and kernels.multiplies("cpu"):
         usual = (*usual, *COARSE_WAYS)

@@ -21,7 +21,7 @@ _TASK = Task()
 
 def spiking(
     threads: Annotated[str, typer.Option(help="Numbers of threads, e.g. 1,2")] = "1,2",
-    rounds: Annotated[int, typer.Option(min=1, help="Presentations that each side learns.")] = 9,
+    rounds: Annotated[int, typer.Option(help="Presentations that each side learns.")] = 9,
     inputs: Annotated[int, typer.Option(help="Inputs of the layer.")] = _TASK.n_in,
     neurons: Annotated[int, typer.Option(help="Neurons of the layer.")] = _TASK.n_out,
     steps: Annotated[int, typer.Option(help="Time steps of a presentation.")] = _TASK.steps,

@@ -88,6 +88,8 @@ def test_a_card_that_is_not_there_is_refused(monkeypatch):
     [
         (("--batches", "ten"), "batches='ten'"),
         (("--threads", "0"), "threads"),
+        (("--rounds", "0"), "rounds=0"),
+        (("--seconds", "0"), "seconds=0"),
         (("--ways", "fast"), "fast"),
         (("--ways", "direct, triton"), "direct, triton"),
     ],
