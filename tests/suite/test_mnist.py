@@ -23,8 +23,8 @@ def test_every_trial_can_be_built(experiment):
         ("krotov-fashion", "5 epochs", "dense", [2000]),
         ("krotov-fashion", "5 epochs", "conv", [400]),
         ("krotov-mnist", "SoftHebb", "dense", [2000]),
-        ("krotov-mnist", "back", "dense", []),
-        ("krotov-fashion", "back", "conv", []),
+        ("krotov-mnist", "back", "dense", [2000]),
+        ("krotov-fashion", "back", "conv", [400]),
         ("mnist-conv", "SoftHebb", "accuracy", [96, 384]),
     ],
 )
