@@ -68,9 +68,10 @@ def test_a_preset_may_be_built_as_a_stream():
         assert repr(one) == repr(two)
     assert built.stages[0].phase == trial.stages[0].phase
     assert built.stages[0].phase.batch_size == 1
-    deep = presets.build("6SoftHebbCnnImNet", mode="stream", unsupervised="CIFAR10_1",
-                         supervised="CIFAR10_50")  # fmt: skip
-    assert [layer.rate.lr for layer in plastic(deep.net)] == [0.0025] + 4 * [5e-5]
+    preset = presets.find("6SoftHebbCnnImNet")  # more layers than rates, and large
+    deep = presets.Streaming().describe(preset.describe(*preset.data()), preset.name)
+    rates = [entry["rate"]["lr"] for entry in deep["layers"] if "scaling" in entry]
+    assert rates == [0.0025] + 4 * [5e-5]
     with pytest.raises(ConfigError, match="stream"):
         presets.build(NET, mode="streams")
 
