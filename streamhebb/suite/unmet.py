@@ -28,7 +28,7 @@ _OF_ONE: tuple[tuple[str, Changes], ...] = (
     ("hard, rate 0.0005", {"0": {"lr": 0.0005}}),
     ("hard, radius 5", {"0": {"radius": 5.0}}),
 )
-_RATES = (0.005, 0.001, 0.0005)
+_RATES = (0.005, 0.001, 0.0006, 0.0005)
 """Of all three layers, in place of 0.05."""
 
 
