@@ -30,6 +30,7 @@ from streamhebb.kernels import (
     numba_images,
     numba_inputs,
     numba_layouts,
+    numba_zeros,
     row_loops,
     soft_loops,
     torch_backend,
@@ -37,7 +38,6 @@ from streamhebb.kernels import (
 from streamhebb.kernels.coarse import margin
 from streamhebb.kernels.memory import fresh
 from streamhebb.kernels.numba_inputs import Inputs, arrays, inputs
-from streamhebb.kernels.numba_zeros import plan_of
 from streamhebb.kernels.passes import WORTH
 from streamhebb.kernels.patches import Patches
 from streamhebb.kernels.renewal import Renewal
@@ -60,6 +60,7 @@ def drive(pre: Tensor, weight: Tensor, coarse: bool = False) -> Tensor:
     seen = _inputs(pre, weight, coarse)
     if seen is None:
         return torch_backend.drive(pre, weight, coarse)
+    seen.ready()
     u = fresh((len(pre), len(weight)), pre)
     pieces = _neurons(len(weight), len(pre) * weight.numel())
     in_pieces(lambda number: seen.respond(weight, u, pieces[number]), len(pieces))
@@ -150,7 +151,11 @@ def accumulate(
     serves = not coarse and out.is_contiguous() and _serves(out, weight, *tensors)
     outers = update.outer or (Outer(out.new_empty(0, len(out)), out.new_empty(0, out.shape[1])),)
     plain = len(tensors) == 2 * len(outers) == 2  # one product, nothing to fuse it with
-    plans = [plan_of(outer, weight, index, plain, FEW) for outer in outers] if serves else [None]
+    plans = (
+        [numba_zeros.plan_of(outer, weight, index, plain, FEW) for outer in outers]
+        if serves
+        else [None]
+    )
     if None in plans:
         if index is None:
             return _of_images(update, weight, out, coarse)
@@ -268,7 +273,11 @@ def renews(
     if _few(pre, weight, coarse):
         return True
     seen = _inputs(pre, weight, coarse)
-    return seen is not None and (seen.searches or not searched)
+    if seen is None or (searched and not seen.searches):
+        return False
+    # Where little is active, to leave out the rest is worth more than one pass.
+    dense = isinstance(pre, Patches) or weight.numel() < numba_zeros.LARGE
+    return dense or not numba_zeros.looks_sparse(post, pre)
 
 
 def _few(pre: Tensor, weight: Tensor, coarse: bool) -> bool:

@@ -6,6 +6,7 @@ inputs, or `Tiled`.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -56,8 +57,8 @@ class Inputs(Protocol):
         """Change weights by that sum, and look at them."""
         ...
 
-    def ready(self, post: Tensor) -> None:
-        """Do what is needed once, before products with ``post`` are made in pieces."""
+    def ready(self, post: Tensor | None = None) -> None:
+        """Do what is needed once, before work is shared: to learn from ``post``, or to respond."""
         ...
 
     def largest(
@@ -159,7 +160,7 @@ class Direct:
         weights = weight[own].contiguous().view(-1).numpy()
         window_loops.respond(*self._seen, weights, u.numpy(), own.start)
 
-    def ready(self, post: Tensor) -> None:
+    def ready(self, post: Tensor | None = None) -> None:
         """See `Inputs`."""
 
     def product(self, post: Tensor, out: Tensor, own: slice) -> None:
@@ -193,15 +194,24 @@ class CoarseDirect:
     searches = True
 
     def __init__(self, image: Tensor, layout: Layout, step: int) -> None:
-        flat = image.view(-1)
+        self._flat, self._layout, self._step = image.view(-1), layout, step
+        self._posts: tuple[Tensor, Array] | None = None
+
+    @cached_property
+    def _pairs(self) -> tuple[Array, Array, Array, int]:
+        """Neighbouring numbers as pairs, to respond."""
+        flat, layout = self._flat, self._layout
         pairs = fresh((flat.numel() // 2,), flat, torch.int32)
         pairs.view(torch.bfloat16).copy_(flat)
-        half = layout.length // 2
-        self._pairs = pairs.numpy(), layout.rows // 2, layout.parts // 2, half
+        return pairs.numpy(), layout.rows // 2, layout.parts // 2, layout.length // 2
+
+    @cached_property
+    def _both(self) -> tuple[Array, Array, Array, int]:
+        """Each number with that of the neighbouring window, to learn."""
+        flat, layout = self._flat, self._layout
         both = fresh((flat.numel(),), flat, torch.int32).numpy()
-        window_loops.pair(flat.numpy(), step, both)
-        self._both = both, layout.rows[: layout.n : 2], layout.parts, layout.length
-        self._posts: tuple[Tensor, Array] | None = None
+        window_loops.pair(flat.numpy(), self._step, both)
+        return both, layout.rows[: layout.n : 2], layout.parts, layout.length
 
     def _post(self, post: Tensor) -> Array:
         """``post`` of neighbours, as pairs."""
@@ -212,9 +222,9 @@ class CoarseDirect:
             self._posts = post, pairs
         return self._posts[1]
 
-    def ready(self, post: Tensor) -> None:
+    def ready(self, post: Tensor | None = None) -> None:
         """See `Inputs`."""
-        self._post(post)
+        _ = self._pairs if post is None else (self._post(post), self._both)
 
     def respond(self, weight: Tensor, u: Tensor, own: slice) -> None:
         """See `Inputs`."""
@@ -272,7 +282,7 @@ class Few:
         at = self._image, self._layout.rows, self._layout.inputs, n_in
         few_loops.respond(*at, turned.view(-1).numpy(), u.numpy(), own.start, k)
 
-    def ready(self, post: Tensor) -> None:
+    def ready(self, post: Tensor | None = None) -> None:
         """See `Inputs`."""
 
     def product(self, post: Tensor, out: Tensor, own: slice) -> None:
@@ -339,7 +349,7 @@ class Tiled:
         at = u.numpy(), self.height, self.length, own.start
         self._loops.respond(*self._values, weights, *at, *self._work())
 
-    def ready(self, post: Tensor) -> None:
+    def ready(self, post: Tensor | None = None) -> None:
         """See `Inputs`."""
 
     def product(self, post: Tensor, out: Tensor, own: slice) -> None:

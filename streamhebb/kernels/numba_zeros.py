@@ -42,8 +42,7 @@ def plan_of(
         return None
     if pre.shape[-2] <= few:
         return Plan()
-    # One row tells most dense updates apart at once.
-    if _share(post[..., 0, :]) * _share(pre[..., 0, :]) > EVENTS:
+    if not looks_sparse(post, pre):
         return None
     seen = (pre != 0).flatten(0, -2).any(0)
     columns = _share(seen)
@@ -53,6 +52,11 @@ def plan_of(
         return Plan(skip=True)
     seen[..., :1] = True  # where nothing is seen: an empty list of inputs says all of them
     return Plan(skip=True, inputs=seen.nonzero().flatten())
+
+
+def looks_sparse(post: Tensor, pre: Tensor) -> bool:
+    """Whether little may be active: one competition tells most dense updates apart at once."""
+    return _share(post[..., 0, :]) * _share(pre[..., 0, :]) <= EVENTS
 
 
 def _share(value: Tensor) -> float:

@@ -288,6 +288,15 @@ def test_layers_learn_in_inference_mode(backend, scaling, batch):
     assert torch.equal(layer.weight, twin.weight)
 
 
+def test_where_little_is_active_nothing_else_is_worked_on():
+    weight, many = draw(640, 640).float(), draw(20, 640).float()
+    few = many * (torch.arange(640) % 50 == 0)
+    with torch.no_grad():
+        assert numba_backend.renews(many, many, None, weight)
+        assert numba_backend.renews(many, few, None, weight) is False
+        assert numba_backend.renews(few[:3], few[:3], None, weight)  # one pass is as quick
+
+
 @pytest.mark.parametrize("row", [0, 5, 39])
 def test_loops_do_not_lose_what_is_not_a_number(row):
     post, pre, weight = draw(20, 40).float(), draw(20, 640).float(), draw(40, 640).float()
