@@ -248,6 +248,14 @@ class Preset(BaseModel):
             "readout": readout.describe_readout(supervised.steps, seed),
         }
 
+    def _check_streams(self) -> None:
+        taught = [block.layer for block in self.blocks[:-1] if not block.code.hebbian]
+        if taught:
+            raise ConfigError(
+                f"{self.name} cannot learn in the mode 'stream': {', '.join(taught)} follows a "
+                f"gradient, and labels; take a preset whose hidden blocks learn by Hebb"
+            )
+
     def split(self) -> tuple[range, ...]:
         """Positions of the layers of each hidden block."""
         counts = [len(block.describe(steps=1)) for block in self.blocks[:-1]]
@@ -274,7 +282,8 @@ class Preset(BaseModel):
             unsupervised: settings, or their name, that replace those without labels.
             supervised: the same, with labels; says the shape of samples, and how many classes.
             mode: ``None`` is the preset's own; ``"stream"`` changes the net, too, so that it learns
-                from one sample at a time, all layers at once.
+                from one sample at a time, all layers at once, in one pass, or in as many epochs as
+                the settings in ``unsupervised`` have.
             hidden: ``"learns"``, ``"random"`` or ``"normed"``; ``None`` is the preset's own.
             seed: draws the weights, and orders the samples of phases without labels.
             streaming: how the net is changed for the mode ``"stream"``.
@@ -294,10 +303,14 @@ class Preset(BaseModel):
             raise ConfigError(f"hidden={hidden!r} is not allowed; it is learns, random or normed")
         mode = self.mode if mode is None else mode
         require_choice("presets", "mode", mode, (*MODES, STREAM))
+        if streaming is not None and mode != STREAM:
+            raise ConfigError(f"streaming={streaming} is for mode='stream'; the mode is {mode!r}")
         without, with_labels = self.data(data, unsupervised=unsupervised, supervised=supervised)
+        plan = mode
         if mode == STREAM:
-            without = without.but(batch_size=1)
-        plan = "consecutive" if mode == STREAM else mode
+            self._check_streams()
+            passes = {} if unsupervised is not None else {"epochs": 1}
+            without, plan = without.but(batch_size=1, **passes), "consecutive"
         stages = self.stages(without, with_labels, mode=plan, hidden=how, seed=seed)
         self.resolve(with_labels.shape)  # refuses samples before large weights are drawn
         description = self.describe(without, with_labels, seed=seed)

@@ -19,7 +19,8 @@ class Streaming(NamedTuple):
             published one.
         memory: samples that a neuron's own scale reaches back.
         tau: samples that the statistics of inputs reach back.
-        rates: of the hidden blocks; empty keeps those of the preset.
+        rates: of the hidden blocks; empty keeps those of the preset. The last one of the default is
+            that of all layers above, too.
     """
 
     scaling: str = "NeuronRMS"
@@ -44,7 +45,7 @@ class Streaming(NamedTuple):
         return {**description, "layers": layers}
 
     def _rates(self, count: int, name: str) -> Sequence[float]:
-        if self.rates == RATES:  # the last one is that of any number of layers above
+        if self.rates == RATES:
             return RATES + RATES[-1:] * count
         if self.rates and len(self.rates) < count:
             raise ConfigError(

@@ -72,8 +72,24 @@ def test_a_preset_may_be_built_as_a_stream():
     deep = presets.Streaming().describe(preset.describe(*preset.data()), preset.name)
     rates = [entry["rate"]["lr"] for entry in deep["layers"] if "scaling" in entry]
     assert rates == [0.0025] + 4 * [5e-5]
-    with pytest.raises(ConfigError, match="stream"):
-        presets.build(NET, mode="streams")
+    long = presets.build("krotov-mnist-mlp", mode="stream").stages[0].phase
+    assert (long.batch_size, long.epochs) == (1, 1)  # as published, 1000 epochs
+    twice = presets.data_settings("CIFAR10_1").but(epochs=2)
+    built = presets.build(NET, mode="stream", unsupervised=twice)
+    assert built.stages[0].phase.epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "message"),
+    [
+        (NET, {"mode": "streams"}, "stream"),
+        ("2CnnCIFAR", {"mode": "stream"}, "gradient"),
+        (NET, {"streaming": presets.Streaming()}, "mode='stream'"),
+    ],
+)
+def test_what_cannot_stream_is_refused(name, more, message):
+    with pytest.raises(ConfigError, match=message):
+        presets.build(name, **more)
 
 
 def test_too_few_rates_are_refused():
