@@ -152,7 +152,7 @@ class RankedSoftWTA:
         ranked = _ranked("RankedSoftWTA", drive, self.rank)
         share = torch.softmax(drive * self.t, -1)
         against = share.gather(-1, ranked) if self.scaled else torch.ones_like(share[..., :1])
-        return share.scatter_(-1, ranked, -self.delta * against)
+        return share.scatter_(-1, ranked, -float(self.delta) * against)
 
 
 @dataclass(frozen=True)
@@ -246,4 +246,4 @@ class RankedHardWTA:
     def __call__(self, drive: Tensor) -> Tensor:
         """Return 1 for the winner, ``-delta`` for the ranked neuron, else 0."""
         ranked = _ranked("RankedHardWTA", drive, self.rank)
-        return HardWTA()(drive).scatter_(-1, ranked, -self.delta)
+        return HardWTA()(drive).scatter_(-1, ranked, -float(self.delta))

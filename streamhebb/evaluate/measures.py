@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any, Self
 
-import torch
 from torch import Tensor
 
-from streamhebb.competition import HardWTA, RankedHardWTA, RankedSoftWTA, ShareWTA, SoftWTA
-from streamhebb.layers import PlasticLayer
-from streamhebb.layers.plastic import Seen
-from streamhebb.layers.rows import per_neuron
-from streamhebb.layers.wins import wins
+from streamhebb.evaluate.tally import Tally
 
-LAST = 10
-"""Mini-batches of an epoch, the last ones, in which winners are counted, as published."""
 FIRST = {True: 20, False: 30}
 """Neurons that are told one by one, as published; dense layers, convolutions."""
 NEAR = {True: 0.005, False: 0.01}
@@ -29,11 +21,10 @@ class LayerMeasures:
 
     Standard deviations are those of samples (divided by $n - 1$), as torch computes them.
 
-    ``hebbian``, ``wins`` and ``ranked`` are counted after a reported epoch, by the weights as they
-    are then, in its last ten mini-batches; ``wins`` and ``ranked`` are summed over the reported
-    epochs of the phase. Published are sums over every mini-batch since the layer was made,
-    evaluation included. To count while learning would slow down every mini-batch, reported or not:
-    layers learn without writing down who won.
+    ``wins`` and ``ranked`` are counted in every mini-batch that the layer learned from, reported or
+    not, since the call of [`train_phases`][streamhebb.evaluate.phases.train_phases] began, by the
+    weights as they were before it. Published code counts since the layer was made, and goes on
+    while it evaluates; nothing is counted there here.
 
     Args:
         name: of the layer.
@@ -47,10 +38,9 @@ class LayerMeasures:
         mean_bias: mean bias (MB), ``None`` without one.
         std_bias: its standard deviation (SB).
         hebbian: share of Hebbian learning: of the winner in the soft activity $S$ of its
-            competition, the mean over the epoch's last ten mini-batches, as published of
-            convolutions; published of dense layers is the mean over all since the last report.
-            Where only one ranked neuron is anti-Hebbian: 1 minus its $S$. ``None`` where nobody is,
-            or nothing was counted.
+            competition, the mean over the last ten mini-batches of a convolution, and over all
+            since the last report of a dense layer, as published. Where only one ranked neuron is
+            anti-Hebbian: 1 minus its $S$. ``None`` where nobody is, or nothing was counted.
         anti_hebbian: 1 minus ``hebbian``.
         rates: $\eta_i$ of the first neurons: 20 of a dense layer, 30 of a convolution.
         radii: $r_i$ of the first neurons.
@@ -98,6 +88,7 @@ def measure_layer(name: str, layer: Any, first: int, tally: Tally | None = None)
         tally: who won; ``None`` if nobody counted.
 
     Example:
+        >>> import torch
         >>> from streamhebb import Dense
         >>> layer = Dense(2, 2)
         >>> layer.set_weight(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
@@ -138,99 +129,3 @@ def _percent(counted: Tensor, first: int) -> tuple[float, ...]:
 
 def _std(values: Tensor) -> float:
     return float(values.std()) if values.numel() > 1 else 0.0
-
-
-class Tally:
-    r"""Who wins in one layer, and how surely; nothing is changed.
-
-    Args:
-        layer: the layer.
-
-    Attributes:
-        won: $W_i$ so far, shape ``(n_out,)``, ``float64``; see
-            [`LayerMeasures`][streamhebb.evaluate.measures.LayerMeasures].
-        ranked: how often each neuron had the rank that the competition turns against.
-
-    Example:
-        >>> from streamhebb import Dense
-        >>> layer = Dense(2, 2, competition=HardWTA())
-        >>> layer.set_weight(torch.eye(2))
-        >>> tally = Tally(layer)
-        >>> tally.count(*layer.observe(torch.tensor([[0.9, 0.1], [0.2, 0.4], [0.0, 0.3]])))
-        >>> tally.won.tolist()
-        [1.0, 2.0]
-    """
-
-    def __init__(self, layer: PlasticLayer) -> None:
-        self.layer = layer
-        self.won = torch.zeros(layer.synapse.n_out, dtype=torch.float64)
-        self.ranked = torch.zeros_like(self.won)
-        self._shares: list[float] = []
-
-    @property
-    def rank(self) -> int | None:
-        """The rank that the competition turns against, ``None`` if there is none."""
-        match self.layer.competition:
-            case RankedSoftWTA(rank=rank) | RankedHardWTA(rank=rank) if self.layer.neuron is None:
-                return rank
-        return None
-
-    @property
-    def hebbian(self) -> float | None:
-        """Mean share of Hebbian learning in the mini-batches since ``begin``."""
-        return sum(self._shares) / len(self._shares) if self._shares else None
-
-    def begin(self) -> None:
-        """Begin another epoch: ``hebbian`` is about what comes now, the others go on."""
-        self._shares.clear()
-
-    def count(self, out: Tensor, seen: Seen) -> None:
-        """Add one mini-batch.
-
-        Args:
-            out: the first of what ``layer.observe`` returned.
-            seen: the second.
-        """
-        if self.layer.neuron is not None:
-            found = wins(self.layer, out)
-        else:
-            decides = self._decides(seen)
-            soft = self._soft(decides)
-            place = self._ranked(decides)
-            found = (HardWTA()(decides) if soft is None else soft).sum(-2).reshape(-1)
-            if soft is not None and (share := self._hebbian(soft, decides, place)) is not None:
-                self._shares.append(share)
-            if place is not None:
-                once = torch.zeros_like(decides).scatter_(-1, place, 1)
-                self.ranked += once.sum(-2).reshape(-1).cpu().double()
-        self.won += found.cpu().double()
-
-    def _decides(self, seen: Seen) -> Tensor:
-        """What the neurons compete with, as while learning."""
-        level = self.layer.level
-        return seen.drive if level is None else seen.drive - per_neuron(level, seen.drive)
-
-    def _soft(self, decides: Tensor) -> Tensor | None:
-        """Soft activity $S$, ``None`` in other competitions."""
-        match self.layer.competition:
-            case SoftWTA() | ShareWTA() as soft:
-                return dataclasses.replace(soft, anti_hebbian=False)(decides)
-            case RankedSoftWTA(t=t):
-                return SoftWTA(t)(decides)
-        return None
-
-    def _ranked(self, decides: Tensor) -> Tensor | None:
-        """Index of the neuron of that rank in each competition, shape ``(..., 1)``."""
-        if self.rank is None:
-            return None
-        order = decides.argsort(dim=-1, descending=True, stable=True)
-        return order[..., self.rank - 1 : self.rank]
-
-    def _hebbian(self, soft: Tensor, decides: Tensor, ranked: Tensor | None) -> float | None:
-        """Share of Hebbian learning in one mini-batch."""
-        if ranked is not None:
-            return 1 - float(soft.gather(-1, ranked).mean())
-        match self.layer.competition:
-            case SoftWTA(anti_hebbian=True) | ShareWTA(anti_hebbian=True):
-                return float(soft.gather(-1, decides.argmax(-1, keepdim=True)).mean())
-        return None

@@ -88,6 +88,7 @@ class Standing:
                 "work": self.work,
                 "reports": [dataclasses.asdict(report) for report in self.reports],
                 "augment": None if augment is None else augment.state(),
+                "tallies": {str(i): one.state() for i, one in self.trainer.tallies.items()},
                 "net": self.trainer.net.state_dict(),
             }
         )
@@ -108,6 +109,10 @@ class Standing:
         self.phase, self.epoch = found["phase"], found["epoch"]
         self.seconds, self.work = found["seconds"], found["work"]
         self.reports = [PhaseEpoch.of(report) for report in found["reports"]]
+        kept = found.get("tallies", {})  # files of earlier versions do not have them
+        for place, tally in self.trainer.tallies.items():
+            if str(place) in kept:
+                tally.restore(kept[str(place)])
 
 
 def _settings(trainer: Trainer, plan: Sequence[Phase], report_every: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from streamhebb.evaluate.measures import FIRST, NEAR, measure_layer
 from streamhebb.evaluate.neuron_labels import NeuronLabels
 from streamhebb.evaluate.phase import Phase, PhaseEpoch
 from streamhebb.evaluate.standing import Standing
+from streamhebb.evaluate.tally import Tally, counting
 from streamhebb.evaluate.work import Work
 from streamhebb.layers import Dense, Layer, PlasticLayer
 from streamhebb.net import StreamNet
@@ -60,6 +61,8 @@ class Trainer:
         self.peers = net.peers
         check_alike(net, (self.train, self.test), self.scheduler, augment=augment, tune=tune)
         self.on_batch = on_batch
+        plastic = ((i, one) for i, one in enumerate(self.layers) if isinstance(one, PlasticLayer))
+        self.tallies = {i: Tally(one) for i, one in plastic}
 
     # -- what a phase is about -----------------------------------------------------------------
 
@@ -125,7 +128,8 @@ class Trainer:
                 work.restore(standing.work)
             for epoch in range(standing.epoch, phase.epochs):
                 self._check_peers()
-                loss, accuracy = work.epoch(epoch)
+                with counting(self._counted(phase).values(), self.peers):
+                    loss, accuracy = work.epoch(epoch)
                 self._check_finite(number, epoch)
                 done = epoch + 1
                 report = None
@@ -173,6 +177,10 @@ class Trainer:
             if lr is not None:
                 readout.lr = lr
 
+    def _counted(self, phase: Phase) -> dict[int, Tally]:
+        """Who counts in the layers that learn, by position."""
+        return {i: self.tallies[i] for i in self._active(phase) if i in self.tallies}
+
     def _check_finite(self, number: int, epoch: int) -> None:
         parts = [*zip(self.net.names, self.layers, strict=True), ("the readout", self.net.readout)]
         for name, part in parts:
@@ -209,9 +217,12 @@ class Trainer:
             names.append("readout")
         radii = [(layer.radius() - 1).abs() for layer in hebbian]
         dense = [not (isinstance(h, PlasticLayer) and h.sample_ndim == 3) for h in hebbian]
-        tallies = work.count_wins()
+        tallies = self._counted(work.phase)
         found = [tallies.get(place) for place in places] + [None] * (len(hebbian) - len(places))
         layers = zip(names, hebbian, (FIRST[flat] for flat in dense), found, strict=True)
+        measures = tuple(measure_layer(*each) for each in layers)
+        for tally in tallies.values():
+            tally.reported()
         return PhaseEpoch(
             number,
             epoch,
@@ -223,7 +234,7 @@ class Trainer:
             tuple(int((r < NEAR[flat]).sum()) for r, flat in zip(radii, dense, strict=True)),
             tuple(float(torch.as_tensor(layer.current_rate()).mean()) for layer in hebbian),
             time.perf_counter() - start,
-            tuple(measure_layer(*each) for each in layers),
+            measures,
         )
 
     def _label_neurons(self, work: Work) -> tuple[float | None, float | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from streamhebb.chance import Dropout
-from streamhebb.evaluate.measures import LAST, Tally
 from streamhebb.evaluate.passing import Passing
 from streamhebb.evaluate.phase import Phase
 from streamhebb.evaluate.progress import adam_state, restore_adam
 from streamhebb.evaluate.responding import outputs
 from streamhebb.evaluate.schedule import halving_rate
-from streamhebb.layers import Layer, PlasticLayer
+from streamhebb.layers import Layer
 from streamhebb.tuning import choose
 
 if TYPE_CHECKING:
@@ -73,9 +71,6 @@ class Work:
         self.order = torch.Generator().manual_seed(phase.seed)
         self.dropout = Dropout(phase.dropout, phase.seed)
         self.steps = 0
-        plastic = ((i, self.layers[i]) for i in sorted(self.active))
-        self.tallies = {i: Tally(one) for i, one in plastic if isinstance(one, PlasticLayer)}
-        self._last: deque[Tensor] = deque(maxlen=LAST)  # inputs of mini-batches
 
     def state(self) -> dict[str, Any]:
         """What the next epoch needs beside the net: tensors and plain data."""
@@ -83,8 +78,6 @@ class Work:
             "steps": self.steps,
             "order": self.order.get_state(),
             "adam": None if self.adam is None else adam_state(self.adam),
-            "won": {str(place): tally.won for place, tally in self.tallies.items()},
-            "ranked": {str(place): tally.ranked for place, tally in self.tallies.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -93,10 +86,6 @@ class Work:
         self.order.set_state(state["order"])
         if self.adam is not None:
             restore_adam(self.adam, state["adam"])
-        for place, tally in self.tallies.items():
-            tally.won = state["won"][str(place)]
-            # Files of earlier versions do not have it.
-            tally.ranked = state.get("ranked", {}).get(str(place), tally.ranked)
 
     def _tune(self, x: Tensor) -> None:
         """Let layers that learn do what is fastest then, and the others respond fastest."""
@@ -160,7 +149,6 @@ class Work:
 
     def epoch(self, number: int) -> tuple[float | None, float | None]:
         """Train once on everything; mean loss and accuracy, if labels were learned."""
-        self._last.clear()
         lr = self._lr(number)
         if self.readout_lr is not None:
             self.readout.lr = lr
@@ -193,7 +181,6 @@ class Work:
         x = self.train[part.to(self.train.device)]
         if self.augment is not None:
             x = self.augment(x)
-        self._last.append(x)
         return x
 
     def _pass(self, parts: Sequence[Tensor]) -> None:
@@ -250,20 +237,6 @@ class Work:
         return scores.detach()
 
     # -- measuring -----------------------------------------------------------------------------
-
-    def count_wins(self) -> dict[int, Tally]:
-        """Count who wins now in the last mini-batches, in every layer that learns."""
-        for tally in self.tallies.values():
-            tally.begin()
-        for x in self._last:
-            for i in range(self.start, max(self.tallies, default=-1) + 1):
-                layer = self.layers[i]
-                if i in self.tallies:
-                    x, seen = layer.observe(x)
-                    self.tallies[i].count(x, seen)
-                else:
-                    x = layer.observe(x)[0] if i in self.active else layer.respond(x)
-        return self.tallies
 
     def drive(self, x: Tensor, position: int) -> Tensor:
         """Drive of one layer for a whole set, as kept past the frozen part."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -111,6 +112,9 @@ class PlasticLayer(WiredLayer):
     level: Tensor | None  # only with a threshold
     lateral_weight: Tensor
     eligibility_trace: Tensor
+    watchers: tuple[Callable[[Seen, Tensor], object], ...] = ()
+    """Called with what was seen, and the postsynaptic factors, before ``learn`` changes anything;
+    must leave both as they are."""
     unforeseen = 0  # steps whose largest change was not found before all others
 
     def __init__(
@@ -366,6 +370,8 @@ class PlasticLayer(WiredLayer):
             self.advance(seen)
             return
         post = self._post(seen)
+        for watch in self.watchers:
+            watch(seen, post)
         update, kept, carried = self._terms(seen, post, modulator)
         if modulated(self.rule):
             modulator = 1.0  # it has been used

@@ -107,7 +107,8 @@ def in_phases(mode: str, told: bool = True) -> Any:
         plan = plan_phases(net, mode, unsupervised=hebbian, supervised=rest)
         found = train_phases(net, plan, (x, Y), (x[:9], Y[:9]) if told else None)
         return [v for r in found for v in (*r.rates, *r.convergence, r.train_loss or 0.0,
-                r.test_loss or 0.0, r.train_accuracy or 0.0, r.test_accuracy or 0.0)]  # fmt: skip
+                r.test_loss or 0.0, r.train_accuracy or 0.0, r.test_accuracy or 0.0,
+                *(v for own in r.layers for v in (*own.wins, own.hebbian or 0.0)))]  # fmt: skip
 
     return teach
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import math
@@ -17,7 +16,8 @@ from torch import Tensor
 
 import streamhebb as sh
 from streamhebb.evaluate import LayerMeasures, Phase, PhaseEpoch, train_phases
-from streamhebb.evaluate.measures import Tally, measure_layer
+from streamhebb.evaluate.measures import measure_layer
+from streamhebb.evaluate.tally import LAST, Tally
 from streamhebb.schedule import Threads
 
 # -- radii, weights, bias ----------------------------------------------------------------------
@@ -111,6 +111,15 @@ def oracle(kind: str, u: list[float]) -> tuple[list[float], float | None]:
     return hard, None
 
 
+def counted(layer: Any, *batches: Tensor) -> Tally:
+    """What is counted where a layer learns from mini-batches, at a rate of 0."""
+    tally = Tally(layer)
+    layer.rate, layer.watchers = 0.0, (tally,)
+    for x in batches:
+        layer.learn(layer.observe(x)[1])
+    return tally
+
+
 COMPETITIONS: dict[str, Any] = {
     "softkrotov": sh.SoftWTA(0.7, anti_hebbian=True),
     "soft": sh.SoftWTA(0.7),
@@ -134,17 +143,13 @@ def test_winners_of_dense_layers_convolutions_and_groups(kind: str, groups: int)
     shape = (8,) if not groups else (2, 4, 4)
     batches = [torch.randn(size, *shape).double() for size in (5, 5, 2)]
     layer = layer.double()
-    before = copy.deepcopy(layer.state_dict())
-    tally = Tally(layer)
-    for x in batches:
-        tally.count(*layer.observe(x))
+    tally = counted(layer, *batches)
 
     won, against = [0.0] * layer.n_out, [0] * layer.n_out
-    shares: list[float] = []
+    shares: list[float] = []  # of all competitions
     for x in batches:
         out = layer.respond(x)
         pixels = out.movedim(1, -1).reshape(-1, layer.n_out)
-        own: list[float] = []
         for row in pixels.tolist():
             size = layer.n_out // max(groups, 1)
             for start in range(0, layer.n_out, size):
@@ -153,9 +158,7 @@ def test_winners_of_dense_layers_convolutions_and_groups(kind: str, groups: int)
                 for j, value in enumerate(activity):
                     won[start + j] += value
                 if share is not None:
-                    own.append(share)
-        if own:
-            shares.append(mean(own))
+                    shares.append(share)
     assert tally.won.tolist() == pytest.approx(won, rel=1e-9, abs=1e-12)
     found = measure_layer("x", layer, 3, tally)
     assert found.wins == pytest.approx([100 * w / sum(won) for w in won[:3]], rel=1e-9)
@@ -169,16 +172,13 @@ def test_winners_of_dense_layers_convolutions_and_groups(kind: str, groups: int)
         assert found.anti_hebbian == pytest.approx(1 - mean(shares), rel=1e-9)
     else:
         assert (found.hebbian, found.anti_hebbian) == (None, None)
-    after = layer.state_dict()
-    assert all(torch.equal(after[k], v) for k, v in before.items() if isinstance(v, Tensor))
 
 
 def test_a_threshold_decides_who_wins() -> None:
     layer: Any = sh.Dense(2, 2, competition=sh.HardWTA(), threshold=sh.AdaptiveThreshold(0.5))
     layer.set_weight(torch.eye(2))
     layer.level.copy_(torch.tensor([5.0, 0.0]))
-    tally = Tally(layer)
-    tally.count(*layer.observe(torch.tensor([[3.0, 1.0]])))
+    tally = counted(layer, torch.tensor([[3.0, 1.0]]))
     assert tally.won.tolist() == [0, 1]
 
 
@@ -186,9 +186,8 @@ def test_of_spiking_neurons_every_spike_counts() -> None:
     pytest.importorskip("norse")
     torch.manual_seed(0)
     layer: Any = sh.Dense(4, 3, rule=sh.Oja(), neuron=sh.LIF(), rate=0.01)
-    out, seen = layer.observe(5 * torch.rand(2, 30, 4))
-    tally = Tally(layer)
-    tally.count(out, seen)
+    out = layer.respond(x := 5 * torch.rand(2, 30, 4))
+    tally = counted(layer, x)
     assert out.any()
     assert tally.won.tolist() == out.sum((0, 1)).tolist()
 
@@ -197,8 +196,7 @@ def test_of_spiking_neurons_every_spike_counts() -> None:
 def test_soft_shares_are_a_whole(rows: list[list[float]]) -> None:
     layer: Any = sh.Dense(4, 4, competition=sh.SoftWTA(2.0, anti_hebbian=True)).double()
     layer.set_weight(torch.eye(4).double())
-    tally = Tally(layer)
-    tally.count(*layer.observe(torch.tensor(rows, dtype=torch.float64)))
+    tally = counted(layer, torch.tensor(rows, dtype=torch.float64))
     assert float(tally.won.sum()) == pytest.approx(len(rows))
     assert sum(measure_layer("x", layer, 4, tally).wins) == pytest.approx(100)
     assert tally.hebbian is not None
@@ -208,18 +206,18 @@ def test_soft_shares_are_a_whole(rows: list[list[float]]) -> None:
 def test_where_nobody_wins_nothing_is_divided_by_zero() -> None:
     layer: Any = sh.Dense(2, 2, competition=sh.ShareWTA("relu"))
     layer.set_weight(-torch.eye(2))
-    tally = Tally(layer)
-    tally.count(*layer.observe(torch.ones(1, 2)))
+    tally = counted(layer, torch.ones(1, 2))
     assert measure_layer("x", layer, 2, tally).wins == (0, 0)
 
 
 # -- in the reports ----------------------------------------------------------------------------
 
 
-def net(**parts: Any) -> sh.StreamNet:
+def net(soft: bool = False, **parts: Any) -> sh.StreamNet:
+    last = None if soft else sh.HardWTA()
     return sh.StreamNet(
         sh.BatchNorm(2), sh.Conv2d(2, 40, 3, rate=sh.NormRate(0.01), **parts), sh.Triangle(),
-        sh.Flatten(), sh.Dense(360, 25, competition=sh.HardWTA(), rate=sh.NormRate(0.01)),
+        sh.Flatten(), sh.Dense(360, 25, competition=last, rate=sh.NormRate(0.01)),
         readout=sh.SoftHebbReadout(classes=3), input_shape=(2, 5, 5), seed=2,
     )  # fmt: skip
 
@@ -229,46 +227,89 @@ def data(count: int = 48) -> tuple[Tensor, list[int]]:
     return torch.randn(count, 2, 5, 5, generator=source), [n % 3 for n in range(count)]
 
 
-def test_only_the_last_ten_mini_batches_of_each_reported_epoch_count() -> None:
-    one, (x, y) = net(), data()
-    phase = Phase((0, 1), epochs=3, batch_size=4, shuffle=False)
-    twin, won = net(), torch.zeros(25)
+def test_every_mini_batch_counts_and_the_share_is_about_the_last_ones() -> None:
+    (x, y), phase = data(), Phase((0, 1), epochs=4, batch_size=4, shuffle=False)
+    reports = train_phases(one := net(soft=True), phase, (x, y), report_every=2)
+    assert [report.epoch for report in reports] == [1, 2, 4]
+
+    twin = net(soft=True)
     layers: Any = twin.layers
-    totals = []
-    for epoch in range(3):
-        train_phases(twin, dataclasses.replace(phase, epochs=1), (x, y))
-        if epoch == 1:
-            continue  # is not reported
-        for part in x.split(4)[-10:]:
-            out = part
+    won, shares = [torch.zeros(40), torch.zeros(25)], [[], []]  # type: ignore[var-annotated]
+    for epoch in range(1, 5):
+        for part in x.split(4):
+            kept = []
             for layer in layers:
-                out = layer.observe(out)[0]
-            won += torch.bincount(out.argmax(1), minlength=25)
-        totals.append(100 * won / won.sum())
-    reports = train_phases(one, phase, (x, y), report_every=3)
-    assert [report.epoch for report in reports] == [1, 3]
-    for report, total in zip(reports, totals, strict=True):
-        assert report.layers[1].wins == pytest.approx(total[:20].tolist())
-    assert float(won.sum()) == 2 * 40
+                before, (part, seen) = part, layer.observe(part)
+                kept.append((layer, seen))
+                if isinstance(layer, sh.Conv2d | sh.Dense):
+                    n = int(isinstance(layer, sh.Dense))
+                    drive = layer.respond(before)
+                    soft = (drive if n else drive.movedim(1, -1).flatten(0, -2)).softmax(-1)
+                    won[n] += soft.sum(0)
+                    shares[n].append(float(soft.amax(-1).mean()))
+            for layer, seen in kept:
+                if layer.learns:
+                    layer.learn(seen)
+        if epoch == 3:
+            continue
+        report = reports[[1, 2, 4].index(epoch)]
+        since = {1: 12, 2: 12, 4: 24}[epoch]
+        for n, last in enumerate((LAST, since)):
+            found, whole = report.layers[n], 100 * won[n] / won[n].sum()
+            assert found.wins == pytest.approx(whole[: len(found.wins)].tolist(), rel=1e-5)
+            assert found.hebbian == pytest.approx(mean(shares[n][-last:]), rel=1e-5)
+    for (name, a), b in zip(one.named_buffers(), twin.buffers(), strict=True):
+        if "counts" not in name:
+            assert torch.equal(a, b), name
 
 
-def test_who_had_the_rank_is_counted_on_after_a_resume(tmp_path: Path) -> None:
-    parts: dict[str, Any] = {"competition": sh.RankedHardWTA(rank=2)}
-    phase = Phase((0,), epochs=2, batch_size=4)
+def test_later_phases_count_on() -> None:
+    phase, (x, y) = Phase((0,), batch_size=4), data()
+    apart = [Tally(net().layers[1]) for _ in range(2)]  # type: ignore[arg-type]
+    one = net()
+    layer: Any = one.layers[1]
+    for tally in apart:
+        layer.watchers = (tally,)
+        train_phases(one, phase, (x, y))
+        assert layer.watchers == (tally,), "only its own is taken away"
+    reports = train_phases(net(), [phase, phase], (x, y))
+    both = apart[0].won + apart[1].won
+    assert reports[1].layers[0].wins == pytest.approx((100 * both / both.sum()).tolist()[:30])
+    assert reports[0].layers[0].wins != reports[1].layers[0].wins
+
+
+def test_what_is_raised_leaves_nobody_watching() -> None:
+    one, (x, y) = net(), data()
+
+    def stop(seen: Any, post: Tensor) -> None:
+        raise KeyboardInterrupt
+
+    layer: Any = one.layers[1]
+    layer.watchers = (stop,)
+    with pytest.raises(KeyboardInterrupt):
+        train_phases(one, Phase((0,), batch_size=4), (x, y))
+    assert layer.watchers == (stop,)
+
+
+@pytest.mark.parametrize("competition", [sh.RankedHardWTA(rank=2), None])
+def test_what_was_counted_goes_on_after_a_resume(competition: Any, tmp_path: Path) -> None:
+    parts: dict[str, Any] = {"competition": competition, "soft": competition is None}
+    phase = [Phase((0, 1), epochs=2, batch_size=20), Phase((0,), batch_size=4)]
     whole = train_phases(net(**parts), phase, data())
     call: dict[str, Any] = {"progress": tmp_path / "progress.safetensors"}
 
     def stop(report: PhaseEpoch) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        train_phases(net(**parts), phase, data(), on_epoch=stop, **call)
+    for _ in range(2):  # within a phase, and between two
+        with pytest.raises(KeyboardInterrupt):
+            train_phases(net(**parts), phase, data(), on_epoch=stop, **call)
     again = train_phases(net(**parts), phase, data(), **call)
     assert [each.layers for each in again] == [each.layers for each in whole]
-    first, second = (each.layers[0].ranked for each in whole)
-    assert len(second) == 30
-    assert first != second
-    assert whole[0].layers[1].ranked == ()
+    first, second, third = (each.layers[0] for each in whole)
+    assert len({first.wins, second.wins, third.wins}) == 3
+    assert len(first.ranked) == (0 if competition is None else 30)
+    assert whole[0].layers[1].ranked == whole[2].layers[1].wins == ()
 
 
 def test_reports_name_every_hebbian_layer_and_who_learned() -> None:
@@ -291,7 +332,7 @@ def test_reports_name_every_hebbian_layer_and_who_learned() -> None:
 def test_counting_changes_nothing_and_lanes_do_not_matter(
     blocks: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from streamhebb.evaluate.work import Work
+    from streamhebb.evaluate.trainer import Trainer
 
     phase, found = Phase(blocks, epochs=2, batch_size=5, dropout=0.3), []
     for scheduler in (None, Threads(2)):
@@ -300,7 +341,7 @@ def test_counting_changes_nothing_and_lanes_do_not_matter(
         found.append((one, [report.layers for report in reports]))
         if scheduler is not None:
             scheduler.close()
-    monkeypatch.setattr(Work, "count_wins", lambda self: {})
+    monkeypatch.setattr(Trainer, "_counted", lambda self, phase: {})
     silent = net()
     train_phases(silent, phase, data())
     for (name, a), b, c in zip(
