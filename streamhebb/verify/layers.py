@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from streamhebb.evaluate.tally import Tally
 from streamhebb.layers.plastic import PlasticLayer, Seen
 from streamhebb.scaling import LayerMax
 from streamhebb.verify.cases import Array, Case
@@ -102,10 +103,11 @@ def _run(layer: PlasticLayer, settings: Settings, x: list[Tensor]) -> _Run:
     )
     for step in range(STEPS):
         _, seen = layer.observe(x[step % len(x)])
-        _count(run, settings, seen)
         rate = layer.current_rate()
         layer.bias = settings.prior(None if isinstance(rate, Tensor) else rate)
+        layer.watchers = (tally := Tally(layer),)
         layer.learn(seen)
+        _count(run, settings, seen, tally)
         run.weights.append(layer.kernel.clone())
         run.rates.append(plain(layer.current_rate()))
         run.radii.append(plain(layer.radius()))
@@ -141,13 +143,16 @@ def _look(layer: PlasticLayer, x: Tensor) -> _First:
     )
 
 
-def _count(run: _Run, settings: Settings, seen: Seen) -> None:
+def _count(run: _Run, settings: Settings, seen: Seen, tally: Tally) -> None:
     """Add to the statistics that the reference keeps of shares and wins."""
+    np.add(run.wins, plain(tally.won), out=run.wins)
     share = settings.shares()(seen.drive)
-    np.add(run.wins, plain(share.sum(-2)).reshape(-1), out=run.wins)
     run.spread.append(float(share.abs().sum(-1).max()))
-    winner = seen.drive.argmax(-1, keepdim=True)
-    run.winner.append(float(share.gather(-1, winner).double().mean()))
+    if settings["mode"] or tally.hebbian is None:
+        winner = seen.drive.argmax(-1, keepdim=True)
+        run.winner.append(float(share.gather(-1, winner).double().mean()))
+    else:
+        run.winner.append(tally.hebbian)
     if settings["mode"]:
         order = seen.drive.argsort(dim=-1, descending=True, stable=True)
         ranked = order.narrow(-1, int(settings["rank"]) - 1, 1)
