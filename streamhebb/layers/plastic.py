@@ -114,7 +114,7 @@ class PlasticLayer(WiredLayer):
     eligibility_trace: Tensor
     watchers: tuple[Callable[[Seen, Tensor], object], ...] = ()
     """Called with what was seen, and the postsynaptic factors, before ``learn`` changes anything;
-    must leave both as they are."""
+    must leave both as they are. Graphs of a card repeat what was done on it, and call nobody."""
     unforeseen = 0  # steps whose largest change was not found before all others
 
     def __init__(
