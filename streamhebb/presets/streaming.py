@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from streamhebb.errors import ConfigError
 
-RATES = (0.0025, 5e-5, 5e-5, 5e-5)
+RATES = (0.0025, 3e-5, 5e-5, 5e-5)
 """Rates of layers that scale by themselves, from the input on."""
 
 

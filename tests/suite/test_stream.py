@@ -71,7 +71,7 @@ def test_a_preset_may_be_built_as_a_stream():
     preset = presets.find("6SoftHebbCnnImNet")  # more layers than rates, and large
     deep = presets.Streaming().describe(preset.describe(*preset.data()), preset.name)
     rates = [entry["rate"]["lr"] for entry in deep["layers"] if "scaling" in entry]
-    assert rates == [0.0025] + 4 * [5e-5]
+    assert rates == [0.0025, 3e-5] + 3 * [5e-5]
     long = presets.build("krotov-mnist-mlp", mode="stream").stages[0].phase
     assert (long.batch_size, long.epochs) == (1, 1)  # as published, 1000 epochs
     twice = presets.data_settings("CIFAR10_1").but(epochs=2)
