@@ -152,6 +152,7 @@ class RankedSoftWTA:
         ranked = _ranked("RankedSoftWTA", drive, self.rank)
         share = torch.softmax(drive * self.t, -1)
         against = share.gather(-1, ranked) if self.scaled else torch.ones_like(share[..., :1])
+        # Of a float, 0 becomes -0, which still tells who has the rank.
         return share.scatter_(-1, ranked, -float(self.delta) * against)
 
 
@@ -246,4 +247,5 @@ class RankedHardWTA:
     def __call__(self, drive: Tensor) -> Tensor:
         """Return 1 for the winner, ``-delta`` for the ranked neuron, else 0."""
         ranked = _ranked("RankedHardWTA", drive, self.rank)
+        # Of a float, 0 becomes -0, which still tells who has the rank.
         return HardWTA()(drive).scatter_(-1, ranked, -float(self.delta))

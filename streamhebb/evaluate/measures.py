@@ -23,8 +23,8 @@ class LayerMeasures:
 
     ``wins`` and ``ranked`` are counted in every mini-batch that the layer learned from, reported or
     not, since the call of [`train_phases`][streamhebb.evaluate.phases.train_phases] began, by the
-    weights as they were before it. Published code counts since the layer was made, and goes on
-    while it evaluates; nothing is counted there here.
+    weights as they were before it. Published code counts since the layer was made, and while it
+    evaluates, too.
 
     Args:
         name: of the layer.

@@ -23,7 +23,8 @@ LAST = 10
 class Tally:
     r"""Who wins in one layer, and how surely; for a layer's ``watchers``.
 
-    It adds to what it has in place, on the layer's device, so it also counts in graphs of a card.
+    It adds to what it has in place, on the layer's device, and waits for nothing there: a graph of
+    a card that was recorded with it counts whenever it is played.
 
     Args:
         layer: the layer. It is not changed, and is asked nothing: a mini-batch counts by the drive
@@ -112,7 +113,7 @@ class Tally:
                 self._share(soft.gather(-1, decides.argmax(-1, keepdim=True)))
             case RankedHardWTA():
                 self._add(self.won, post > 0)
-                self._add(self.ranked, post.signbit())
+                self._add(self.ranked, post.signbit())  # also where delta is 0
             case RankedSoftWTA(t=t):
                 soft, against = SoftWTA(t)(self._decides(seen)), post.signbit()
                 self._add(self.won, soft)

@@ -104,7 +104,7 @@ def oracle(kind: str, u: list[float]) -> tuple[list[float], float | None]:
             return softmax(u, 0.7), softmax(u, 0.7)[win]
         case "soft":
             return softmax(u, 0.7), None
-        case "mode 1" | "mode 2":
+        case "mode 1" | "mode 2" | "mode 2, no delta":
             return softmax(u, 0.7), 1 - softmax(u, 0.7)[ranked(u, 2)]
         case "relu":
             return shared, shared[win]
@@ -125,9 +125,11 @@ COMPETITIONS: dict[str, Any] = {
     "soft": sh.SoftWTA(0.7),
     "mode 1": sh.RankedSoftWTA(0.7, rank=2),
     "mode 2": sh.RankedSoftWTA(0.7, rank=2, scaled=False),
+    "mode 2, no delta": sh.RankedSoftWTA(0.7, rank=2, delta=0, scaled=False),
     "relu": sh.ShareWTA("relu", anti_hebbian=True),
     "hard": sh.HardWTA(),
     "hardkrotov": sh.RankedHardWTA(rank=2),
+    "hardkrotov, no delta": sh.RankedHardWTA(rank=2, delta=0),
     "nobody competes": sh.Independent(),
 }
 
