@@ -19,7 +19,7 @@ from streamhebb.suite.offline import OfflineTrial
 
 FASTER = (0.0025, 0.00025, 0.0003)
 """Rates by which upper layers turn far."""
-SECOND = (0.0001, 0.00005)
+SECOND = (0.0001, 0.00005, 0.00002)
 """Other rates of the second layer alone."""
 
 
@@ -90,7 +90,7 @@ EXPERIMENTS = (
         ),
         cells=tuple(_cells()),
         source="Journé et al., ICLR 2023 (batch 10)",
-        cost="3 h",
+        cost="5 h",
     ),
 )
 """In the order in which they are listed."""
