@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
 
 
 def _found(name: str) -> Any:
@@ -36,3 +40,53 @@ def compiled(function: Callable[..., Any]) -> Any:
 def interpreted(kernel: Any) -> bool:
     """Whether a compiled function runs as Python."""
     return triton is not None and not isinstance(kernel, triton.runtime.JITFunction)
+
+
+class Launch(NamedTuple):
+    """A kernel that was launched.
+
+    Args:
+        name: of the kernel.
+        flops: of the products it makes, two for each multiplication.
+        tensors: that it was given.
+    """
+
+    name: str
+    flops: int
+    tensors: tuple[Tensor, ...]
+
+
+_heard_by: list[Callable[[Launch], None]] = []
+
+
+@contextmanager
+def heard(by: Callable[[Launch], None]) -> Iterator[None]:
+    """Tell a function of every launch within the block, in any thread."""
+    _heard_by.append(by)
+    try:
+        yield
+    finally:
+        _heard_by.remove(by)
+
+
+def launch(kernel: Any, grid: tuple[int, ...], *given: Any, flops: int = 0, **sizes: Any) -> None:
+    """Launch a kernel on the device of its first argument, whichever is the current one.
+
+    On tensors without memory (``device="meta"``) nothing runs: a net there asks for what it would
+    ask of a card, and whatever would make the host wait for an answer raises.
+
+    Args:
+        kernel: compiled.
+        grid: how many programs there are.
+        given: to the kernel.
+        flops: of the products it makes.
+        sizes: given by name.
+    """
+    for by in _heard_by:
+        named = getattr(kernel, "__name__", None) or kernel.fn.__name__
+        tensors = tuple(value for value in given if isinstance(value, Tensor))
+        by(Launch(named, flops, tensors))
+    place = given[0].device
+    if place.type != "meta":
+        with torch.cuda.device(place) if place.type == "cuda" else nullcontext():
+            kernel[grid](*given, **sizes)

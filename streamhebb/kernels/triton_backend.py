@@ -161,7 +161,9 @@ def _serves(first: Tensor, *others: Tensor | None) -> bool:
 
 @cache
 def _runs(device: torch.device) -> bool:
-    """Whether kernels run on a device."""
+    """Whether kernels run on a device; on tensors without memory they would."""
+    if device.type == "meta":
+        return triton is not None
     if device.type == "cpu" or interpreted(on_card.product):
         return device.type == "cpu" and interpreted(on_card.product)
     nvidia = triton is not None and device.type == "cuda" and torch.version.hip is None

@@ -7,14 +7,12 @@ one device, and of the right shapes: `streamhebb.kernels.triton_backend` sees to
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from streamhebb.kernels import triton_kernels as on_card
-from streamhebb.kernels._triton import interpreted
+from streamhebb.kernels._triton import interpreted, launch
 
 PROGRAMS = 128
 """Programs that fill a large card, about."""
@@ -138,22 +136,23 @@ def _product(
     found = weight if end == "write" else out.new_empty(m, _cut(n, wide))
     own_end = {"DECAYS": decay is not None, "END": end}
     first = own_end if ends else {"DECAYS": False, "END": "write"}
-    with _on(out):
-        on_card.product[_cut(m, cut.m) * _cut(n, cut.n), count](
-            a, b, parts, weight, own, steps, found, m, n, k, each,
-            *a.stride(), cut.k * a.stride(1), *b.stride(), cut.k * b.stride(0),
-            *parts.stride(), *weight.stride(), steps.stride(0),
-            **first,
-            PRECISION=precision, EMULATED=interpreted(on_card.product),
-            BLOCK_M=cut.m, BLOCK_N=cut.n, BLOCK_K=cut.k,
-            num_warps=cut.warps, num_stages=cut.stages,
+    launch(
+        on_card.product, (_cut(m, cut.m) * _cut(n, cut.n), count),
+        a, b, parts, weight, own, steps, found, m, n, k, each,
+        *a.stride(), cut.k * a.stride(1), *b.stride(), cut.k * b.stride(0),
+        *parts.stride(), *weight.stride(), steps.stride(0),
+        **first,
+        PRECISION=precision, EMULATED=interpreted(on_card.product),
+        BLOCK_M=cut.m, BLOCK_N=cut.n, BLOCK_K=cut.k,
+        num_warps=cut.warps, num_stages=cut.stages, flops=2 * m * n * k,
+    )  # fmt: skip
+    if not ends:
+        launch(
+            on_card.finish, (_cut(m, tall) * _cut(n, wide),),
+            parts, count, parts.stride(0), out, weight, own, steps, found, m, n,
+            *out.stride(), *weight.stride(), steps.stride(0),
+            **own_end, BLOCK_M=tall, BLOCK_N=wide,
         )  # fmt: skip
-        if not ends:
-            on_card.finish[_cut(m, tall) * _cut(n, wide),](
-                parts, count, parts.stride(0), out, weight, own, steps, found, m, n,
-                *out.stride(), *weight.stride(), steps.stride(0),
-                **own_end, BLOCK_M=tall, BLOCK_N=wide,
-            )  # fmt: skip
     return found
 
 
@@ -163,25 +162,19 @@ def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
     out = drive.new_empty(n, k)
     if not out.numel():
         return out
-    with _on(drive):
-        if k > WHOLE:
-            on_card.soft_wta_wide[n,](
-                drive, out, k, *drive.stride(), t,
-                ANTI_HEBBIAN=anti_hebbian, BLOCK_K=WHOLE, num_warps=8,
-            )  # fmt: skip
-        else:
-            wide = _power(k, 16, WHOLE)
-            tall = max(1, AT_ONCE // wide)
-            on_card.soft_wta[_cut(n, tall),](
-                drive, out, n, k, *drive.stride(), t,
-                ANTI_HEBBIAN=anti_hebbian, BLOCK_N=tall, BLOCK_K=wide, num_warps=4,
-            )  # fmt: skip
+    if k > WHOLE:
+        launch(
+            on_card.soft_wta_wide, (n,), drive, out, k, *drive.stride(), t,
+            ANTI_HEBBIAN=anti_hebbian, BLOCK_K=WHOLE, num_warps=8,
+        )  # fmt: skip
+    else:
+        wide = _power(k, 16, WHOLE)
+        tall = max(1, AT_ONCE // wide)
+        launch(
+            on_card.soft_wta, (_cut(n, tall),), drive, out, n, k, *drive.stride(), t,
+            ANTI_HEBBIAN=anti_hebbian, BLOCK_N=tall, BLOCK_K=wide, num_warps=4,
+        )  # fmt: skip
     return out
-
-
-def _on(tensor: Tensor) -> AbstractContextManager[object]:
-    """Launch on the tensor's card, whichever is the current one."""
-    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
 def _cut(length: int, step: int) -> int:

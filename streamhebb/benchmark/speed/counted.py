@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -11,12 +11,14 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from streamhebb.kernels._triton import Launch, heard
+
 _VIEWS = ("aten::view", "aten::as_strided", "aten::t", "aten::detach", "aten::alias")
 
 
 @dataclass
 class Counted:
-    """Work of torch's operators; loops of numba are not seen.
+    """Work of torch's operators and Triton's kernels; loops of numba are not seen.
 
     Attributes:
         launches: operators that compute or copy; on a GPU each is a kernel or more.
@@ -34,6 +36,18 @@ class Counted:
     allocated: int = 0
     by_name: dict[str, int] = field(default_factory=dict)
 
+    def note(self, name: str, flops: int, tensors: Iterable[Tensor]) -> None:
+        """Note an operator or a kernel."""
+        self.launches += 1
+        self.by_name[name] = self.by_name.get(name, 0) + 1
+        self.flops += flops
+        each = {id(tensor): tensor for tensor in tensors}  # some are given twice
+        self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in each.values())
+
+    def add(self, launch: Launch) -> None:
+        """Note a kernel of Triton."""
+        self.note(f"triton::{launch.name}", launch.flops, launch.tensors)
+
 
 def count(work: Callable[[], object]) -> Counted:
     """Count what ``work`` asks of torch.
@@ -46,7 +60,7 @@ def count(work: Callable[[], object]) -> Counted:
         (24, 1, 64, 16)
     """
     found = Counted()
-    with _Counting(found):
+    with _Counting(found), heard(found.add):
         work()
     return found
 
@@ -74,12 +88,8 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.found.allocated += sum(tensor.untyped_storage().nbytes() for tensor in fresh)
         name = func.name().partition(".")[0]
         if _computes(func, name):
-            self.found.launches += 1
-            self.found.by_name[name] = self.found.by_name.get(name, 0) + 1
             # What is written in place, or to ``out``, is among what is given already.
-            seen = {id(tensor): tensor for tensor in (*given, *made)}
-            self.found.bytes += sum(t.numel() * t.element_size() for t in seen.values())
-            self.found.flops += _flops(name, given)
+            self.found.note(name, _flops(name, given), (*given, *made))
         return out
 
 
