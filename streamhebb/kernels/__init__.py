@@ -11,6 +11,7 @@ sparse synapse of fixed fan-in they are ``(n_out, fan_in)``, and ``index``, of t
 type ``int64``, says which input (of the neuron's group) each one weighs.
 """
 
+from streamhebb.kernels.at_once import at_once, keeps
 from streamhebb.kernels.changing import (
     Rows,
     add_change,
@@ -37,7 +38,7 @@ from streamhebb.kernels.images import (
     scaled,
 )
 from streamhebb.kernels.memory import fresh
-from streamhebb.kernels.passes import add_scaled, largest, rates, row_norms
+from streamhebb.kernels.passes import Rates, add_scaled, largest, lengths, rates, row_norms
 from streamhebb.kernels.patches import METHODS, Patches
 from streamhebb.kernels.windows import windows
 
@@ -45,10 +46,12 @@ __all__ = [
     "METHODS",
     "Patches",
     "Pool",
+    "Rates",
     "Rows",
     "accumulate",
     "add_change",
     "add_scaled",
+    "at_once",
     "backend",
     "by_neuron",
     "by_rows",
@@ -60,8 +63,10 @@ __all__ = [
     "fresh",
     "fuses",
     "in_cache",
+    "keeps",
     "largest",
     "largest_change",
+    "lengths",
     "load",
     "moments",
     "multiplies",

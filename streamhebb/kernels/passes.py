@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from streamhebb.kernels.choice import active
+from streamhebb.lazy import Lazy
 from streamhebb.sharing import cut, in_pieces
 
 WORTH = 8
@@ -33,6 +34,40 @@ def row_norms(matrix: Tensor, p: float = 2.0) -> Tensor:
     return found
 
 
+class Lengths(Lazy):
+    """The length of each row of a matrix, ``(rows,)``; must be made before the matrix changes."""
+
+    matrix: Tensor
+
+    def make(self) -> Tensor:
+        """Look at the matrix."""
+        return row_norms(self.matrix)
+
+
+class Rates(Lazy):
+    """Rates by the lengths of rows, ``(rows,)``; must be made before the matrix changes."""
+
+    radius: Lengths
+    lr: float
+    power: float
+
+    def make(self) -> Tensor:
+        """Look at the matrix."""
+        return rates(self.radius.made, self.lr, self.power)
+
+
+def lengths(matrix: Tensor) -> Tensor:
+    """As `row_norms`, but still to be made, for whoever goes through the matrix anyway.
+
+    Example:
+        >>> lengths(torch.tensor([[3.0, 4.0]])) + 0
+        tensor([5.])
+    """
+    found = Lengths.like(matrix, matrix.shape[:1])
+    found.matrix = matrix
+    return found
+
+
 def rates(radius: Tensor, lr: float, power: float) -> Tensor:
     r"""Rate of each row by the distance of its radius from 1, $lr\,(|r_j - 1| + 10^{-10})^{power}$.
 
@@ -45,6 +80,10 @@ def rates(radius: Tensor, lr: float, power: float) -> Tensor:
         >>> rates(torch.tensor([5.0]), 0.1, 0.5)
         tensor([0.2000])
     """
+    if isinstance(radius, Lengths):
+        wanted = Rates.like(radius)
+        wanted.radius, wanted.lr, wanted.power = radius, lr, power
+        return wanted
     found: Tensor = active().rates(radius, lr, power)
     return found
 

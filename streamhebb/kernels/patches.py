@@ -32,6 +32,7 @@ class Patches(Lazy):
         kernel: height and width of a window.
         step: between windows.
         dilation: step between pixels of a window.
+        sides: windows below and beside each other in an image.
         kept: what kernels have made of it, for the next one.
 
     Example:
@@ -47,6 +48,7 @@ class Patches(Lazy):
     kernel: tuple[int, int]
     step: int
     dilation: int
+    sides: tuple[int, int]
     kept: dict[Hashable, Any]
 
     @staticmethod
@@ -60,12 +62,12 @@ class Patches(Lazy):
         dilation: int = 1,
     ) -> Patches:
         """Make a tensor of the right shape and type, without memory."""
-        sides = (
+        high, wide = (
             (length - dilation * (reach - 1) - 1) // step + 1
             for length, reach in zip(image.shape[1:3], kernel, strict=True)
         )
-        shape = image.shape[0] * prod(sides), prod(kernel) * image.shape[3]
-        made = cls.like(image, shape)
+        made = cls.like(image, (image.shape[0] * high * wide, prod(kernel) * image.shape[3]))
+        made.sides = high, wide
         made.image, made.side, made.coarse = image, side, coarse
         made.kernel, made.step, made.dilation = kernel, step, dilation
         made.kept = {}

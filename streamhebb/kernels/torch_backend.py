@@ -285,6 +285,19 @@ def largest_change(
     return False
 
 
+def keeps(weight: Tensor) -> bool:
+    """See `streamhebb.kernels.keeps`; graphs of a card change weights uncounted."""
+    return weight.device.type == "cpu"
+
+
+def at_once(
+    update: LocalUpdate, weight: Tensor, step: Tensor, by: str, tiny: float,
+    running: Tensor | None, coarse: bool,
+) -> bool:  # fmt: skip
+    """See `streamhebb.kernels.at_once`; shapes are checked."""
+    return False
+
+
 def product(
     post: Tensor,
     pre: Tensor,

@@ -3,10 +3,7 @@
 * Products, to respond and to learn, with the decay taken off where the sum ends, so that the change
   is written once.
 * Soft winner-take-all: one pass over each competition.
-* A whole step of learning in one pass over the weights: the change is added where the sum ends.
-  What it is divided by, the largest change of a layer or the size of each neuron's, is found by
-  making it once before and writing it nowhere, which takes less than writing and reading it as long
-  as competitions are `FEW`.
+* All that follows the competition, in two passes; see `triton_learning`.
 
 Products are made of three in TF32, which is about as exact as float32, or of numbers rounded to
 bfloat16 in layers of that precision; see `PRECISIONS`. All else
@@ -26,11 +23,12 @@ import torch
 from torch import Tensor
 
 from streamhebb.errors import ConfigError
-from streamhebb.kernels import torch_backend, triton_launch
+from streamhebb.kernels import torch_backend, triton_launch, triton_learning
 from streamhebb.kernels import triton_kernels as on_card
 from streamhebb.kernels._triton import interpreted, triton
+from streamhebb.kernels.passes import Rates
 from streamhebb.kernels.patches import Patches
-from streamhebb.kernels.renewal import Renewal
+from streamhebb.lazy import Times, made
 from streamhebb.values import LocalUpdate
 
 PRECISIONS = ("tf32x3", "ieee", "bf16")
@@ -38,17 +36,18 @@ PRECISIONS = ("tf32x3", "ieee", "bf16")
 float32; in float32, without the fast units for matrices; or of operands rounded to bfloat16. Sums
 are float32 throughout, and so are the weights."""
 
-FEW = 256
-"""Competitions, of which a product made twice takes less than passes over the change. From a
-count of bytes and operations, not measured on a card."""
-
-BOUNDED = False
+BOUNDED = torch_backend.BOUNDED
 sparse_drive = torch_backend.sparse_drive
 product, add, look = torch_backend.product, torch_backend.add, torch_backend.look
 summed_products, bounds = torch_backend.summed_products, torch_backend.bounds
 tops, rates = torch_backend.tops, torch_backend.rates
 fuses, powers, largest = torch_backend.fuses, torch_backend.powers, torch_backend.largest
-change_events = torch_backend.change_events
+change_events, renews, renew = (
+    torch_backend.change_events,
+    torch_backend.renews,
+    torch_backend.renew,
+)
+largest_change = torch_backend.largest_change
 
 
 def drive(
@@ -56,8 +55,7 @@ def drive(
 ) -> Tensor:
     """See `streamhebb.kernels.drive`."""
     _check_precision(precision)
-    pre = _written(pre)
-    if pre.ndim != 2 or not _serves(weight, pre):
+    if not _reads(pre, weight):
         return torch_backend.drive(pre, weight, coarse)
     return triton_launch.drive(pre, weight, "bf16" if coarse else precision)
 
@@ -82,62 +80,48 @@ def accumulate(
     _check_precision(precision)
     plain = index is None and update.dense is None and len(update.outer) == 1
     if plain and update.outer[0].factor is None:
-        post, pre, decay = update.outer[0].post, _written(update.outer[0].pre), update.decay
-        if _flat(post, pre, decay) and _serves(weight, out, post, pre, decay):
+        post, pre, decay = update.outer[0].post, update.outer[0].pre, made(update.decay)
+        flat = post.ndim == 2 and (decay is None or decay.ndim == 2)
+        if flat and _reads(pre, weight) and _serves(weight, out, post, decay):
             exact = "bf16" if coarse else precision
             triton_launch.change(post, pre, _summed(decay), weight, out, exact)
             return out
     return torch_backend.accumulate(update, weight, out, index, coarse)
 
 
-def renews(
-    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor,
-    coarse: bool = False, searched: bool = True,
+def keeps(weight: Tensor) -> bool:
+    """See `streamhebb.kernels.keeps`."""
+    return torch_backend.keeps(weight) and not _serves(weight)
+
+
+def at_once(
+    update: LocalUpdate, weight: Tensor, step: Tensor, by: str, tiny: float,
+    running: Tensor | None, coarse: bool,
 ) -> bool:  # fmt: skip
-    """See `torch_backend.renews`."""
-    return len(pre) <= FEW and pre.ndim == 2 and _serves(weight, post, _written(pre), decay)
-
-
-def renew(post: Tensor, pre: Tensor, rows: Renewal, coarse: bool = False) -> bool:
-    """See `torch_backend.renew`."""
-    known, pre = rows.top is rows.memory is None, _written(pre)
-    if not known or not _serves(rows.weight, post, pre, rows.decay, rows.step, rows.running):
+    """See `streamhebb.kernels.at_once`."""
+    (post, pre, _), decay = update.outer[0], update.decay
+    if isinstance(decay, Times) and decay.one is not post:
+        decay = made(decay)
+    parts = (decay.two,) if isinstance(decay, Times) else (decay,)
+    steps = None if isinstance(step, Rates) else step
+    if not (_serves(weight, post, steps, running, *parts) and _reads(pre, weight)):
         return False
-    precision, step = "bf16" if coarse else PRECISIONS[0], rows.step
-    if rows.running is not None:
-        present = triton_launch.squares(post, pre, rows.decay, rows.weight, precision)
-        mean, share = rows.running.unbind(1)
-        mean.lerp_(present / pre.shape[1], share)
-        step = step / (mean + torch.finfo(mean.dtype).tiny).sqrt_()  # as `NeuronRMS` has it
-    squares = triton_launch.update(post, pre, rows.decay, rows.weight, step, precision)
-    torch.sqrt(squares, out=rows.norm)
-    torch.autograd.graph.increment_version(rows.weight)
+    decay = decay if isinstance(decay, Times) else _summed(decay)
+    precision = "bf16" if coarse else PRECISIONS[0]
+    triton_learning.learn(post, pre, decay, weight, step, by, tiny, running, precision)
+    torch.autograd.graph.increment_version(weight)
     return True
 
 
-def largest_change(
-    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, top: Tensor,
-    coarse: bool, most: int,
-) -> Tensor | bool | None:  # fmt: skip
-    """See `torch_backend.largest_change`; all are looked at, and ``top`` is not asked for."""
-    if not renews(post, pre, decay, weight):
-        return False
-    precision = "bf16" if coarse else PRECISIONS[0]
-    return triton_launch.largest_change(post, _written(pre), decay, weight, precision)
-
-
-def _written(pre: Tensor) -> Tensor:
-    """The matrix of all windows, made once for a step, where they are not worked on as tiles."""
-    return pre.made if isinstance(pre, Patches) and not pre.side else pre
+def _reads(pre: Tensor, weight: Tensor) -> bool:
+    """Whether kernels can read what competitions see, where it lies; not as tiles."""
+    if isinstance(pre, Patches):
+        return not pre.side and _serves(weight, pre.image)
+    return pre.ndim == 2 and _serves(weight, pre)
 
 
 def _summed(decay: Tensor | None) -> Tensor | None:
     return None if decay is None else decay.sum(0)
-
-
-def _flat(*tensors: Tensor | None) -> bool:
-    """Whether there are no groups."""
-    return all(value is None or value.ndim == 2 for value in tensors)
 
 
 def _check_precision(precision: str) -> None:

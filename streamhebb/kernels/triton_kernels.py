@@ -16,54 +16,118 @@ from streamhebb.kernels._triton import compiled, constexpr, tensor, tl
 
 @compiled
 def product(
-    a: tensor, b: tensor, out: tensor,
-    weight: tensor, decay: tensor, step: tensor, found: tensor,
+    a: tensor, b: tensor, out: tensor, weight: tensor, decay: tensor,
     m: tensor, n: tensor, k: tensor, each: tensor,
-    a_row: tensor, a_col: tensor, a_next: tensor, b_row: tensor, b_col: tensor, b_next: tensor,
-    out_part: tensor, out_row: tensor, out_col: tensor,
-    w_row: tensor, w_col: tensor, step_row: tensor,
-    DECAYS: constexpr, END: constexpr, PRECISION: constexpr, EMULATED: constexpr,
+    a_row: tensor, a_col: tensor, b_row: tensor, b_col: tensor,
+    per_image: tensor, per_line: tensor, image: tensor, line: tensor, pixel: tensor,
+    run: tensor, channels: tensor, inner_line: tensor, inner_pixel: tensor,
+    out_part: tensor, out_row: tensor, out_col: tensor, w_row: tensor, w_col: tensor,
+    DECAYS: constexpr, SEEN: constexpr, RUN: constexpr, PRECISION: constexpr, EMULATED: constexpr,
     BLOCK_M: constexpr, BLOCK_N: constexpr, BLOCK_K: constexpr,
 ) -> None:  # fmt: skip
-    """One tile of ``a @ b``, over one part of the inner dimension, and its `_end`.
+    """One tile of ``a @ b``, over one part of the inner dimension; see `sums`.
 
-    ``a (m, k)`` has a row for each neuron, ``b (k, n)``, ``out (parts, m, n)``. A part is ``each``
-    of the inner dimension, a multiple of BLOCK_K; ``a_next`` and ``b_next`` lead to the next block
-    of it. PRECISION is ``"tf32x3"``, ``"ieee"``, or ``"bf16"``, which rounds ``a`` and ``b``.
-    EMULATED multiplies what was rounded in float32: the interpreter knows no products of bfloat16.
+    ``out (parts, m, n)``. With DECAYS, ``decay (m,)`` times ``weight (m, n)`` is taken off.
     """
     across = tl.cdiv(n, BLOCK_N)
-    tile = tl.program_id(0) % across
     rows = (tl.program_id(0) // across).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
-    cols = tile.to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    cols = (tl.program_id(0) % across).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
     part = tl.program_id(1).to(tl.int64)
-    first = part * each
-    last = tl.minimum(first + each, k)
+    found, _ = sums(
+        a, a, b, rows, cols, part * each, tl.minimum(part * each + each, k), m, n,
+        a_row, a_col, a_row, a_col, b_row, b_col,
+        per_image, per_line, image, line, pixel, run, channels, inner_line, inner_pixel,
+        False, SEEN, RUN, PRECISION, EMULATED, BLOCK_M, BLOCK_N, BLOCK_K,
+    )  # fmt: skip
+    inside = (rows < m)[:, None] & (cols < n)[None, :]
+    if DECAYS:
+        w = tl.load(weight + rows[:, None] * w_row + cols[None, :] * w_col, mask=inside, other=0.0)
+        found -= tl.load(decay + rows, mask=rows < m, other=0.0)[:, None] * w
+    at = out + part * out_part + rows[:, None] * out_row + cols[None, :] * out_col
+    tl.store(at, found, mask=inside)
 
+
+@compiled
+def sums(
+    a: tensor, like: tensor, b: tensor,
+    rows: tensor, cols: tensor, first: tensor, last: tensor, m: tensor, n: tensor,
+    a_row: tensor, a_col: tensor, like_row: tensor, like_col: tensor, b_row: tensor, b_col: tensor,
+    per_image: tensor, per_line: tensor, image: tensor, line: tensor, pixel: tensor,
+    run: tensor, channels: tensor, inner_line: tensor, inner_pixel: tensor,
+    DECAYS: constexpr, SEEN: constexpr, RUN: constexpr, PRECISION: constexpr, EMULATED: constexpr,
+    BLOCK_M: constexpr, BLOCK_N: constexpr, BLOCK_K: constexpr,
+) -> tensor:  # fmt: skip
+    """A tile of ``a @ b`` from ``first`` to ``last`` of the inner dimension, which is returned.
+
+    ``a (m, k)`` has a row for each neuron, ``b (k, n)``. With DECAYS the sums of ``a * like`` over
+    the same part are returned, too, one for each row; ``like (m, k)``.
+
+    SEEN says where the numbers of ``b`` lie: ``"matrix"``, by its strides; ``"inner"``, in windows
+    of images, of which ``b`` has one in each column; or ``"outer"``, one in each row. See
+    `_begins` and `_within`.
+
+    PRECISION is ``"tf32x3"``, ``"ieee"``, or ``"bf16"``, which rounds ``a`` and ``b``. EMULATED
+    multiplies what was rounded in float32: the interpreter knows no products of bfloat16.
+    """
     inner = tl.arange(0, BLOCK_K)
-    a_at = a + rows[:, None] * a_row + (first + inner)[None, :] * a_col
-    b_at = b + (first + inner)[:, None] * b_row + cols[None, :] * b_col
-    sums = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
+    found = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
+    total = tl.zeros((BLOCK_M,), tl.float32)
+    if SEEN == "inner":
+        b_at = b + _begins(cols, per_image, per_line, image, line, pixel)[None, :]
+    elif SEEN == "outer":
+        b_at = b + _within(cols, run, channels, inner_line, inner_pixel, RUN)[None, :]
+    else:
+        b_at = b + cols[None, :] * b_col
     for start in range(first, last, BLOCK_K):
-        there = start + inner < last
-        x = tl.load(a_at, mask=(rows < m)[:, None] & there[None, :], other=0.0)
-        y = tl.load(b_at, mask=there[:, None] & (cols < n)[None, :], other=0.0)
+        at = (start + inner).to(tl.int64)
+        there = at < last
+        a_there = (rows < m)[:, None] & there[None, :]
+        x = tl.load(a + rows[:, None] * a_row + at[None, :] * a_col, mask=a_there, other=0.0)
+        if DECAYS:
+            other = like + rows[:, None] * like_row + at[None, :] * like_col
+            total += tl.sum(x * tl.load(other, mask=a_there, other=0.0), 1)
+        if SEEN == "inner":
+            down = _within(at, run, channels, inner_line, inner_pixel, RUN)
+        elif SEEN == "outer":
+            down = _begins(at, per_image, per_line, image, line, pixel)
+        else:
+            down = at * b_row
+        y = tl.load(b_at + down[:, None], mask=there[:, None] & (cols < n)[None, :], other=0.0)
         if PRECISION == "bf16":
             if EMULATED:
                 x, y = _rounded(x), _rounded(y)
             else:
                 x, y = x.to(tl.bfloat16), y.to(tl.bfloat16)
-            sums = tl.dot(x, y, sums)
+            found = tl.dot(x, y, found)
         else:
-            sums = tl.dot(x, y, sums, input_precision=PRECISION)
-        a_at += a_next
-        b_at += b_next
+            found = tl.dot(x, y, found, input_precision=PRECISION)
+    return found, total
 
-    _end(
-        sums, rows, cols, tile, across, m, n,
-        out + part * out_part, out_row, out_col,
-        weight, w_row, w_col, decay, step, step_row, found, DECAYS, END,
-    )  # fmt: skip
+
+@compiled
+def _begins(
+    number: tensor, per_image: tensor, per_line: tensor, image: tensor, line: tensor, pixel: tensor
+) -> tensor:
+    """Where windows begin, which are counted line by line, image by image."""
+    whole = number.to(tl.int32)  # quicker to divide; there are not so many
+    there = whole % per_image
+    at = (whole // per_image).to(tl.int64) * image
+    return at + (there // per_line).to(tl.int64) * line + (there % per_line).to(tl.int64) * pixel
+
+
+@compiled
+def _within(
+    number: tensor, run: tensor, channels: tensor, line: tensor, pixel: tensor, RUN: constexpr
+) -> tensor:
+    """Where the numbers of a window lie, from its beginning: channels first, then along lines.
+
+    A line of the window has ``run`` numbers. RUN divides the number of channels, and the strides:
+    so many lie side by side.
+    """
+    whole = number.to(tl.int32)
+    there = whole % run
+    at = (whole // run) * line + (there // channels) * pixel + there % channels
+    return tl.max_contiguous(tl.multiple_of(at, RUN), RUN)
 
 
 @compiled
@@ -76,67 +140,35 @@ def _rounded(x: tensor) -> tensor:
 
 @compiled
 def finish(
-    parts: tensor, count: tensor, size: tensor, out: tensor,
-    weight: tensor, decay: tensor, step: tensor, found: tensor,
-    m: tensor, n: tensor, out_row: tensor, out_col: tensor,
-    w_row: tensor, w_col: tensor, step_row: tensor,
-    DECAYS: constexpr, END: constexpr, BLOCK_M: constexpr, BLOCK_N: constexpr,
+    parts: tensor, count: tensor, size: tensor, out: tensor, weight: tensor, decay: tensor,
+    m: tensor, n: tensor, out_row: tensor, out_col: tensor, w_row: tensor, w_col: tensor,
+    DECAYS: constexpr, BLOCK_M: constexpr, BLOCK_N: constexpr,
 ) -> None:  # fmt: skip
-    """One tile of the sum of parts, in their order, and its `_end`; ``parts (count, m, n)``."""
+    """One tile of the sum of parts, in their order; see `product`, ``parts (count, m, n)``."""
     across = tl.cdiv(n, BLOCK_N)
-    tile = tl.program_id(0) % across
     rows = (tl.program_id(0) // across).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
-    cols = tile.to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    cols = (tl.program_id(0) % across).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    found = added(parts, count, size, rows, cols, m, n, BLOCK_M, BLOCK_N)
     inside = (rows < m)[:, None] & (cols < n)[None, :]
-    at = parts + rows[:, None] * n + cols[None, :]
-    sums = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
-    for _ in range(count):
-        sums += tl.load(at, mask=inside, other=0.0)
-        at += size
-    _end(
-        sums, rows, cols, tile, across, m, n, out, out_row, out_col,
-        weight, w_row, w_col, decay, step, step_row, found, DECAYS, END,
-    )  # fmt: skip
+    if DECAYS:
+        w = tl.load(weight + rows[:, None] * w_row + cols[None, :] * w_col, mask=inside, other=0.0)
+        found -= tl.load(decay + rows, mask=rows < m, other=0.0)[:, None] * w
+    tl.store(out + rows[:, None] * out_row + cols[None, :] * out_col, found, mask=inside)
 
 
 @compiled
-def _end(
-    sums: tensor, rows: tensor, cols: tensor, tile: tensor, across: tensor, m: tensor, n: tensor,
-    out: tensor, out_row: tensor, out_col: tensor, weight: tensor, w_row: tensor, w_col: tensor,
-    decay: tensor, step: tensor, step_row: tensor, found: tensor,
-    DECAYS: constexpr, END: constexpr,
-) -> None:  # fmt: skip
-    """Do with a tile of the raw change, ``sums - decay w``, what END says.
-
-    ``"write"`` it to ``out``; look at its ``"largest"`` number or its ``"squares"``; or ``"add"``
-    it to the weights, ``w += step (sums - decay w)``. ``found (m, across)`` then has a number for
-    each row of this tile, the ``tile``-th of ``across`` in its row: the largest absolute change,
-    NaN if there is one; its squares, summed; or those of the new weights. DECAYS says whether there
-    is a ``decay (m,)``, summed over competitions. ``step (m,)`` has the stride 0 where all neurons
-    share one.
-    """
+def added(
+    parts: tensor, count: tensor, size: tensor, rows: tensor, cols: tensor, m: tensor, n: tensor,
+    BLOCK_M: constexpr, BLOCK_N: constexpr,
+) -> tensor:  # fmt: skip
+    """A tile of the sum of parts, in their order; ``parts (count, m, n)``, each of ``size``."""
     inside = (rows < m)[:, None] & (cols < n)[None, :]
-    w_at = weight + rows[:, None] * w_row + cols[None, :] * w_col
-    if DECAYS or END == "add":
-        w = tl.load(w_at, mask=inside, other=0.0)
-    if DECAYS:
-        sums -= tl.load(decay + rows, mask=rows < m, other=0.0)[:, None] * w
-    if END == "add":
-        w += tl.load(step + rows * step_row, mask=rows < m, other=0.0)[:, None] * sums
-        tl.store(w_at, w, mask=inside)
-        square = tl.sum(tl.where(inside, w * w, 0.0), 1)
-        tl.store(found + rows * across + tile, square, mask=rows < m)
-    elif END == "squares":
-        square = tl.sum(tl.where(inside, sums * sums, 0.0), 1)
-        tl.store(found + rows * across + tile, square, mask=rows < m)
-    elif END == "largest":
-        size = tl.where(inside, tl.abs(sums), 0.0)
-        missing = tl.max((size != size).to(tl.int32), 1) > 0
-        top = tl.max(tl.where(size == size, size, 0.0), 1)
-        top = tl.where(missing, float("nan"), top)
-        tl.store(found + rows * across + tile, top, mask=rows < m)
-    else:
-        tl.store(out + rows[:, None] * out_row + cols[None, :] * out_col, sums, mask=inside)
+    at = parts + rows[:, None] * n + cols[None, :]
+    found = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
+    for _ in range(count):
+        found += tl.load(at, mask=inside, other=0.0)
+        at += size
+    return found
 
 
 # -- passes over rows --------------------------------------------------------------------------

@@ -7,12 +7,14 @@ one device, and of the right shapes: `streamhebb.kernels.triton_backend` sees to
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from streamhebb.kernels import triton_kernels as on_card
 from streamhebb.kernels._triton import interpreted, launch
+from streamhebb.kernels.patches import Patches
+from streamhebb.lazy import made
 
 PROGRAMS = 128
 """Programs that fill a large card, about."""
@@ -24,6 +26,8 @@ WHOLE = 4096
 """Neurons whose competition one block holds; more are gone through twice."""
 AT_ONCE = 2048
 """Numbers of several short rows that one block takes."""
+TALL, WIDE = 16, 64
+"""Of a tile of a matrix that is gone through number by number."""
 
 
 class Tiles(NamedTuple):
@@ -60,19 +64,90 @@ def tiles(m: int, n: int, k: int, precision: str) -> Tiles:
         6
     """
     inner = _power(k, 16, 64 if precision == "bf16" else 32)
-    if min(m, n) >= 128 and _cut(m, 128) * _cut(n, 128) >= PROGRAMS:
+    if min(m, n) >= 128 and pieces(m, 128) * pieces(n, 128) >= PROGRAMS:
         return Tiles(128, 128, min(inner, 32), 1, 8, 3)  # more does not fit into small cards
     rows, cols = _power(m, 16, 64), _power(n, 16, 64)
-    found = _cut(m, rows) * _cut(n, cols)
-    parts = max(1, min(_cut(PROGRAMS, found), k // INNER, PARTS))
+    found = pieces(m, rows) * pieces(n, cols)
+    parts = max(1, min(pieces(PROGRAMS, found), k // INNER, PARTS))
     return Tiles(rows, cols, inner, parts, 4, 3)
+
+
+class Cut(NamedTuple):
+    """A product, cut: what is launched.
+
+    Args:
+        tiles: how.
+        grid: tiles, and parts of the inner dimension.
+        parts: of it.
+        each: numbers of it that are in a part.
+    """
+
+    tiles: Tiles
+    grid: tuple[int, int]
+    parts: int
+    each: int
+
+    @classmethod
+    def of(cls, m: int, n: int, k: int, precision: str) -> Cut:
+        """Cut a product ``(m, k) @ (k, n)`` as `tiles` says."""
+        cut = tiles(m, n, k, precision)
+        each = pieces(pieces(k, cut.parts), cut.k) * cut.k
+        count = pieces(k, each) if k else 1
+        return cls(cut, (pieces(m, cut.m) * pieces(n, cut.n), count), count, each)
+
+    def sizes(self, precision: str) -> dict[str, Any]:
+        """What is compiled in."""
+        return {
+            "PRECISION": precision,
+            "EMULATED": interpreted(on_card.product),
+            "BLOCK_M": self.tiles.m,
+            "BLOCK_N": self.tiles.n,
+            "BLOCK_K": self.tiles.k,
+            "num_warps": self.tiles.warps,
+            "num_stages": self.tiles.stages,
+        }
+
+
+class Seen(NamedTuple):
+    """What competitions see, as a kernel reads it: a matrix, or windows of images.
+
+    Args:
+        memory: the matrix ``(n, n_in)``, or the images.
+        n: competitions.
+        n_in: numbers that each sees.
+        strides: of the matrix.
+        places: where windows begin, and where their numbers lie; see `triton_kernels`.
+        run: so many numbers of a window lie side by side, at least; 0 for a matrix.
+    """
+
+    memory: Tensor
+    n: int
+    n_in: int
+    strides: tuple[int, int]
+    places: tuple[int, ...]
+    run: int
+
+
+def seen(pre: Tensor) -> Seen:
+    """Say how to read what competitions see; windows are read where they lie, in the images."""
+    n, n_in = pre.shape
+    if not isinstance(pre, Patches) or n >= 1 << 31:
+        pre = made(pre)
+        return Seen(pre, n, n_in, (pre.stride(0), pre.stride(1)), (1,) * 9, 0)
+    image, step, apart = pre.image, pre.step, pre.dilation
+    _, height, width, channels = image.shape
+    high, wide = pre.sides
+    line = width * channels
+    begins = high * wide, wide, height * line, step * line, step * channels
+    within = pre.kernel[1] * channels, channels, apart * line, apart * channels
+    return Seen(image, n, n_in, (0, 0), begins + within, min(32, channels & -channels))
 
 
 def drive(pre: Tensor, weight: Tensor, precision: str) -> Tensor:
     """``pre (n, n_in)``, ``weight (n_out, n_in)`` to ``(n, n_out)``."""
     u = weight.new_empty(len(pre), len(weight))
     if u.numel():
-        _product(weight, pre.mT, u.mT, precision)
+        _product(weight, seen(pre), u.mT, precision, inner=True)
     return u
 
 
@@ -81,79 +156,57 @@ def change(
 ) -> None:
     """Write ``post.mT @ pre - decay w``; ``decay (n_out,)`` is summed already."""
     if out.numel():
-        _product(post.mT, pre, out, precision, weight, decay)
-
-
-def largest_change(
-    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, precision: str
-) -> Tensor:
-    """The largest absolute number of that change, which is written nowhere; a scalar."""
-    if not weight.numel():
-        return weight.new_zeros(())
-    return _product(post.mT, pre, weight, precision, weight, decay, end="largest").amax()
-
-
-def squares(
-    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, precision: str
-) -> Tensor:
-    """The squares of that change, summed over each row, ``(n_out,)``; it is written nowhere."""
-    if not weight.numel():
-        return weight.new_zeros(len(weight))
-    return _product(post.mT, pre, weight, precision, weight, decay, end="squares").sum(1)
-
-
-def update(
-    post: Tensor, pre: Tensor, decay: Tensor | None, weight: Tensor, step: Tensor, precision: str
-) -> Tensor:
-    """Add ``step`` times that change; ``step (n_out,)`` or a number. Return squared norms."""
-    if not weight.numel():
-        return weight.new_zeros(len(weight))
-    return _product(post.mT, pre, weight, precision, weight, decay, step, "add").sum(1)
+        _product(post.mT, seen(pre), out, precision, weight, decay)
 
 
 def _product(
     a: Tensor,
-    b: Tensor,
+    b: Seen,
     out: Tensor,
     precision: str,
     weight: Tensor | None = None,
     decay: Tensor | None = None,
-    step: Tensor | None = None,
-    end: str = "write",
-) -> Tensor:
-    """Launch what `tiles` says; return what was found of each row, by tile, if it ends so."""
-    (m, k), n = a.shape, b.shape[1]
-    weight = out if weight is None else weight
-    cut = tiles(m, n, k, precision)
-    each = _cut(_cut(k, cut.parts), cut.k) * cut.k
-    count = _cut(k, each) if k else 1
-    ends = count == 1  # the last thing that one part does is to end
-    parts = out.new_empty(count, m, n) if not ends else out[None]
-    wide, tall = (cut.n, cut.m) if ends else (64, 16)
+    inner: bool = False,
+) -> None:
+    """Launch what `tiles` says.
+
+    Args:
+        a: shape ``(m, k)``.
+        b: the other side, ``(k, n)``.
+        out: shape ``(m, n)``; written.
+        precision: of the product.
+        weight: shape ``(m, n)``.
+        decay: that many of the weights are taken off, ``(m,)``.
+        inner: whether the inner dimension is what each competition sees; else that of competitions.
+    """
+    (m, k), n = a.shape, out.shape[1]
+    cut = Cut.of(m, n, k, precision)
+    parts = out[None] if cut.parts == 1 else out.new_empty(cut.parts, m, n)
     # An argument that is not there is another one.
-    own = weight if decay is None else decay.contiguous()  # has no stride on the card
-    steps = weight if step is None else step.expand(m)
-    found = weight if end == "write" else out.new_empty(m, _cut(n, wide))
-    own_end = {"DECAYS": decay is not None, "END": end}
-    first = own_end if ends else {"DECAYS": False, "END": "write"}
+    own = out if decay is None else decay.contiguous()  # has no stride on the card
+    weight = out if weight is None else weight
+    decays = decay is not None
     launch(
-        on_card.product, (_cut(m, cut.m) * _cut(n, cut.n), count),
-        a, b, parts, weight, own, steps, found, m, n, k, each,
-        *a.stride(), cut.k * a.stride(1), *b.stride(), cut.k * b.stride(0),
-        *parts.stride(), *weight.stride(), steps.stride(0),
-        **first,
-        PRECISION=precision, EMULATED=interpreted(on_card.product),
-        BLOCK_M=cut.m, BLOCK_N=cut.n, BLOCK_K=cut.k,
-        num_warps=cut.warps, num_stages=cut.stages, flops=2 * m * n * k,
+        on_card.product, cut.grid,
+        a, b.memory, parts, weight, own, m, n, k, cut.each,
+        *a.stride(), *(b.strides[::-1] if inner else b.strides), *b.places,
+        *parts.stride(), *weight.stride(),
+        DECAYS=decays and cut.parts == 1, **reading(b, inner), **cut.sizes(precision),
+        flops=2 * m * n * k,
     )  # fmt: skip
-    if not ends:
+    if cut.parts > 1:
+        tall, wide = TALL, WIDE
         launch(
-            on_card.finish, (_cut(m, tall) * _cut(n, wide),),
-            parts, count, parts.stride(0), out, weight, own, steps, found, m, n,
-            *out.stride(), *weight.stride(), steps.stride(0),
-            **own_end, BLOCK_M=tall, BLOCK_N=wide,
+            on_card.finish, (pieces(m, tall) * pieces(n, wide),),
+            parts, cut.parts, parts.stride(0), out, weight, own, m, n,
+            *out.stride(), *weight.stride(), DECAYS=decays, BLOCK_M=tall, BLOCK_N=wide,
         )  # fmt: skip
-    return found
+
+
+def reading(b: Seen, inner: bool) -> dict[str, Any]:
+    """How a product reads its other side, compiled in."""
+    kind = "matrix" if not b.run else "inner" if inner else "outer"
+    return {"SEEN": kind, "RUN": max(1, b.run)}
 
 
 def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
@@ -171,13 +224,13 @@ def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
         wide = _power(k, 16, WHOLE)
         tall = max(1, AT_ONCE // wide)
         launch(
-            on_card.soft_wta, (_cut(n, tall),), drive, out, n, k, *drive.stride(), t,
+            on_card.soft_wta, (pieces(n, tall),), drive, out, n, k, *drive.stride(), t,
             ANTI_HEBBIAN=anti_hebbian, BLOCK_N=tall, BLOCK_K=wide, num_warps=4,
         )  # fmt: skip
     return out
 
 
-def _cut(length: int, step: int) -> int:
+def pieces(length: int, step: int) -> int:
     """Pieces of a length."""
     return -(-length // max(step, 1))
 

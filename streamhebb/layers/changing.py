@@ -11,7 +11,7 @@ from streamhebb import kernels
 from streamhebb.layers import states
 from streamhebb.layers.rows import neurons_last
 from streamhebb.parts import State
-from streamhebb.scaling import NeuronRMS, NoScaling
+from streamhebb.scaling import TINY, LayerMax, NeuronRMS, NoScaling, Scaling
 from streamhebb.values import LocalUpdate
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def step_of(rate: Tensor | float, modulator: Tensor | float) -> Tensor | float:
-    """Rate times modulator: one number, or shape ``(n_out, 1)``."""
+    """Rate times modulator: one number, or shape ``(n_out, 1)``; or rates still to be made."""
+    if isinstance(rate, kernels.Rates) and not isinstance(modulator, Tensor) and modulator == 1:
+        return rate
     step = rate[:, None] if isinstance(rate, Tensor) else rate
     if isinstance(modulator, Tensor) or modulator != 1:
         step = step * modulator
@@ -47,6 +49,9 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
         return _of_few(layer, update, few, step, kept)
     if not whole and _of_events(layer, update, step):
         return kept
+    if not whole and (state := _at_once(layer, update, step, kept)) is not None:
+        return state
+    step = step.made[:, None] if isinstance(step, kernels.Rates) else step
     if whole or not kernels.in_cache(
         update, layer.weight, layer.wiring, layer.coarse, _searched(layer)
     ):
@@ -85,6 +90,29 @@ def _by_own(
     by_rows = _ByRows(layer, steps, kept)
     rows = kernels.change(update, layer.weight, by_rows, layer.coarse, memory)
     return rows, by_rows.state()
+
+
+DIVISORS: dict[type[Scaling], str] = {NoScaling: "no", LayerMax: "largest", NeuronRMS: "squares"}
+"""Of those that a backend may know itself; another one may divide by something else."""
+
+
+def _at_once(
+    layer: PlasticLayer, update: LocalUpdate, step: Tensor | float, kept: State
+) -> State | None:
+    """Let the backend do all of it at once, if it can; ``None`` if not, and nothing was done."""
+    scaling, by = layer.scaling, DIVISORS.get(type(layer.scaling))
+    if by is None or layer.wiring is not None or kernels.keeps(layer.weight):
+        return None
+    if not isinstance(step, kernels.Rates):
+        step = kernels.by_neuron(step, layer.weight)[:, None]
+    own = scaling if isinstance(scaling, NeuronRMS) else None
+    running = None if own is None else own.running(kept)
+    tiny = TINY if own is None else torch.finfo(layer.weight.dtype).tiny
+    if not kernels.at_once(update, layer.weight, step, by, tiny, running, layer.coarse):
+        return None
+    if layer.constraint is not None:
+        layer.constraint(layer.weight)
+    return kept if own is None or running is None else own.after(kept, running)
 
 
 def _of_events(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> bool:
@@ -181,7 +209,7 @@ def _whole(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float, kept:
     if isinstance(step, Tensor) and step.ndim > 1:
         step = step[rows]
     alone = layer.constraint is None and layer.trained is None
-    if alone and layer.remembers and layer.rate.by_radius:  # the next rate will ask
+    if alone and kernels.keeps(layer.weight) and layer.rate.by_radius:  # the next rate will ask
         layer.remember(kernels.add_change(layer.weight, delta, step))
         return state
     kernels.add_scaled(layer.weight[rows], delta[rows], step)

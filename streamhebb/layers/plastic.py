@@ -209,20 +209,18 @@ class PlasticLayer(WiredLayer):
             return rows
         return self.remember(kernels.rows_of(self.weight))
 
-    @property
-    def remembers(self) -> bool:
-        """Whether what is known of weights is kept: graphs of a card change them uncounted."""
-        return self.weight.device.type == "cpu"
-
     def remember(self, rows: kernels.Rows) -> kernels.Rows:
-        """Keep what is known of the present weights until they change."""
-        if self.remembers:
+        """Keep what is known of the present weights until they change, where that is noticed."""
+        if kernels.keeps(self.weight):
             # Past nn.Module's setattr, which costs as much as an operator.
             self.__dict__["_known"] = self.weight, _state(self.weight), rows
         return rows
 
     def _rate_radius(self) -> Tensor:
-        return self.rows().norm if self.remembers and self.norm_p == 2 else self.radius()
+        if self.norm_p != 2:
+            return self.radius()
+        kept = kernels.keeps(self.weight)
+        return self.rows().norm if kept else kernels.lengths(self.weight)
 
     def _factor(self) -> Tensor:
         kept = self.coarse and self.method == "direct" and kernels.by_rows(self.weight)
@@ -375,7 +373,7 @@ class PlasticLayer(WiredLayer):
         update, kept, carried = self._terms(seen, post, modulator)
         if modulated(self.rule):
             modulator = 1.0  # it has been used
-        rate = self.current_rate()
+        rate = self._rate_now()
         change_own(self, seen, post, rate, modulator)
         scaling = change(self, update, step_of(rate, modulator))
         states.write(self, "rule", kept)

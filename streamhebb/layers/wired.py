@@ -12,6 +12,7 @@ from torch import Tensor
 from streamhebb import kernels
 from streamhebb.errors import ConfigError, ShapeError
 from streamhebb.layers.base import Layer
+from streamhebb.lazy import made
 from streamhebb.parts import describe, require, require_choice, require_part
 from streamhebb.rates import ConstantRate, NormRate, Rate, rebuild_rate
 from streamhebb.synapses import Synapse
@@ -187,6 +188,11 @@ class WiredLayer(Layer):
 
     def current_rate(self) -> Tensor | float:
         """The rate the next update will use: one number, or shape ``(n_out,)``."""
+        rate: Tensor | float = made(self._rate_now())
+        return rate
+
+    def _rate_now(self) -> Tensor | float:
+        """As `current_rate`; rates may still be to be made, before the weights change."""
         updates = int(self.updates) if self.rate.by_updates else 0
         return self.rate(self._rate_radius() if self.rate.by_radius else self.updates, updates)
 

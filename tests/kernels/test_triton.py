@@ -17,9 +17,9 @@ from torch import Tensor
 import streamhebb as sh
 from streamhebb import kernels
 from streamhebb.errors import ConfigError
-from streamhebb.kernels import torch_backend, triton_backend, triton_launch
-from streamhebb.kernels.renewal import Renewal
+from streamhebb.kernels import torch_backend, triton_backend, triton_launch, triton_learning
 from streamhebb.kernels.triton_launch import Tiles
+from streamhebb.lazy import made, times
 from streamhebb.values import LocalUpdate, Outer
 from tests import oracles
 
@@ -112,99 +112,203 @@ def test_the_raw_change_is_as_the_update_says(case: Any) -> None:
     close(found, *right(y, x, d, w))
 
 
-def renewed(
-    y: Tensor, x: Tensor, d: Tensor | None, w: Tensor, step: Tensor | float, coarse: bool = False
-) -> tuple[Tensor, Tensor]:
-    """New weights, and the length of each row."""
-    new, norm = w.clone(), torch.full((len(w),), math.nan, device=DEVICE)
-    steps = torch.as_tensor(step, device=DEVICE).expand(len(w))
-    rows = Renewal(None if d is None else d.sum(0), steps, new, norm)
-    assert triton_backend.renew(y, x, rows, coarse)
-    return new, norm
+def learned(
+    y: Tensor, x: Tensor, d: Tensor | None, w: Tensor, step: Any, by: str = "no",
+    tiny: float = 0.0, running: Tensor | None = None, coarse: bool = False,
+) -> Tensor:  # fmt: skip
+    """New weights."""
+    new = w.clone()
+    if not isinstance(step, tuple):
+        step = torch.as_tensor(step, device=DEVICE).expand(len(w))[:, None]
+    else:
+        step = kernels.rates(kernels.lengths(new), *step)
+    update = LocalUpdate((Outer(y, x),), d)
+    with kernels.use("triton"), torch.no_grad():
+        assert kernels.at_once(update, new, step, by, tiny, running, coarse)
+    return new
 
 
 @few
-@given(case=cases(), same=st.booleans())
-def test_weights_are_renewed_by_change_and_step(case: Any, same: bool) -> None:
+@given(case=cases(), same=st.booleans(), most=st.sampled_from([0, 256]))
+def test_weights_are_changed_by_change_and_step(case: Any, same: bool, most: int) -> None:
     y, x, d, w, how = case
     step = torch.tensor(0.25, device=DEVICE) if same else torch.rand(len(w), device=DEVICE)
     change, size = right(y, x, d, w)
     by = step.double().reshape(-1, 1)
-    with cut(*how):
-        new, norm = renewed(y, x, d, w, step)
-        again = renewed(y, x, d, w, step)
+    with cut(*how), at_most(most):
+        new = learned(y, x, d, w, step)
+        assert torch.equal(new, learned(y, x, d, w, step)), "the same bits in every run"
     close(new, w.double() + by * change, w.double().abs() + by * size)
-    assert torch.equal(new, again[0])
-    assert torch.equal(norm, again[1])
-    close(norm, new.double().norm(dim=1), new.double().norm(dim=1))
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-def test_norms_are_added_up_over_all_tiles_of_a_row(parts: int) -> None:
-    chance = Chance(0)
-    y, x, w = chance(40, 20), chance(40, 150), chance(20, 150)
-    with cut(16, parts):
-        new, norm = renewed(y, x, None, w, 0.1)
-    torch.testing.assert_close(norm.double(), new.double().norm(dim=1), rtol=1e-5, atol=0)
+@contextmanager
+def at_most(competitions: int) -> Iterator[None]:
+    """Of more, the change is written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(triton_learning, "FEW", competitions)
+        yield
 
 
 @few
-@given(case=cases(), coarse=st.booleans())
-def test_the_largest_change_is_that_of_the_change_written_out(case: Any, coarse: bool) -> None:
+@given(
+    case=cases(), coarse=st.booleans(), product=st.booleans(), most=st.sampled_from([0, 256]),
+    power=st.sampled_from([0.0, 0.5, 0.7, 1.0]),
+)  # fmt: skip
+def test_the_step_is_divided_by_the_largest_change_and_follows_the_lengths(
+    case: Any, coarse: bool, product: bool, most: int, power: float
+) -> None:
     y, x, d, w, how = case
-    summed = None if d is None else d.sum(0)
+    if product and d is not None:
+        with torch.no_grad():
+            d = times(y, d)
     update = LocalUpdate((Outer(y, x),), d)
-    with cut(*how):
-        found = triton_backend.largest_change(y, x, summed, w, w.new_empty(0), coarse, 88)
-        change = triton_backend.accumulate(update, w, torch.empty_like(w), None, coarse)
-    assert found is not None
-    assert found == change.abs().max()
-
-
-def test_of_many_competitions_the_change_is_written_out() -> None:
-    y, x, w = (torch.ones(257, 3).to(DEVICE), torch.ones(257, 2).to(DEVICE), torch.ones(3, 2))
-    w = w.to(DEVICE)
-    assert not triton_backend.renews(y, x, None, w)
-    assert triton_backend.largest_change(y, x, None, w, w.new_empty(0), False, 88) is False
-    assert triton_backend.renews(y[1:], x[1:], None, w)
-    assert not triton_backend.renews(y[1:], x[1:], y[1:].double(), w)
+    with cut(*how), at_most(most):
+        change = triton_backend.accumulate(update, w, torch.empty_like(w), None, coarse).double()
+        new = learned(y, x, d, w, (0.5, power), "largest", 1e-3, None, coarse)
+    top = float(change.abs().max()) + 1e-3
+    rate = 0.5 * ((w.double().norm(dim=1) - 1).abs() + 1e-10) ** power
+    size = right(y, x, None if d is None else made(d), w)[1]
+    error = (new.double() - w - rate[:, None] * change / top).abs()
+    # The rate rounds as the distance of a length from 1 does.
+    allowed = 1e-6 * (w.abs() + rate[:, None] * size / top) + 2e-3 * change.abs() / top
+    assert (error <= allowed).all()
 
 
 @few
-@given(case=cases(), coarse=st.booleans())
-def test_squares_are_those_of_the_change_written_out(case: Any, coarse: bool) -> None:
+@given(
+    case=cases(), coarse=st.booleans(), most=st.sampled_from([0, 256]),
+    share=st.sampled_from([0.0, 0.3, 1.0]),
+)  # fmt: skip
+def test_the_step_is_divided_by_the_running_size_of_each_neurons_changes(
+    case: Any, coarse: bool, most: int, share: float
+) -> None:
     y, x, d, w, how = case
-    update, precision = LocalUpdate((Outer(y, x),), d), "bf16" if coarse else "tf32x3"
-    with cut(*how):
-        found = triton_launch.squares(y, x, None if d is None else d.sum(0), w, precision)
-        change = triton_backend.accumulate(update, w, torch.empty_like(w), None, coarse)
-    expected = change.double().square().sum(1)
-    close(found, expected, expected + 1e-30, 1e-5)
+    update, tiny = LocalUpdate((Outer(y, x),), d), torch.finfo(torch.float32).tiny
+    running = torch.stack((torch.rand(len(w)), torch.full((len(w),), share)), 1).to(DEVICE)
+    before = running.double()
+    with cut(*how), at_most(most):
+        change = triton_backend.accumulate(update, w, torch.empty_like(w), None, coarse).double()
+        new = learned(y, x, d, w, 0.5, "squares", tiny, running, coarse)
+    mean = before[:, 0] + share * (change.square().mean(1) - before[:, 0])
+    torch.testing.assert_close(running[:, 0].double(), mean, rtol=1e-5, atol=1e-30)
+    assert torch.equal(running[:, 1].double(), before[:, 1])
+    step = 0.5 / (mean + tiny).sqrt()[:, None]
+    size = right(y, x, d, w)[1]
+    error = (new.double() - w - step * change).abs()
+    assert (error <= 1e-6 * (w.abs() + step * size) + 2e-5 * step * change.abs()).all()
+
+
+def test_many_tiles_are_gone_through_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_learning, "AT_A_TIME", 16)
+    y, x, w = (torch.randn(shape).to(DEVICE) for shape in ((3, 80), (3, 70), (80, 70)))
+    with cut(16, 1):  # 25 tiles
+        new = learned(y, x, None, w, (1.0, 0.5), "largest")
+    change = y.double().T @ x.double()
+    rate = ((w.double().norm(dim=1) - 1).abs() + 1e-10).sqrt()[:, None]
+    torch.testing.assert_close(
+        new.double(), w + rate * change / change.abs().max(), rtol=0, atol=1e-4
+    )
+
+
+def test_a_card_takes_what_it_can_and_leaves_the_rest(launched: list[str]) -> None:
+    y, x, w = (torch.ones(shape, device=DEVICE) for shape in ((5, 3), (5, 2), (3, 2)))
+    step, outer = torch.ones(3, 1, device=DEVICE), (Outer(y, x),)
+    refused = [
+        LocalUpdate(outer, None, w),
+        LocalUpdate(outer * 2),
+        LocalUpdate(()),
+        LocalUpdate((Outer(y, x, w),)),
+        LocalUpdate((Outer(y.double(), x),)),
+        LocalUpdate((Outer(y, x),), y.double()),
+        LocalUpdate((Outer(torch.ones(4, 3, device=DEVICE), tiled()),)),
+        LocalUpdate((Outer(y[None], x[None]),)),
+    ]
+    with kernels.use("triton"), torch.no_grad():
+        for update in refused:
+            weight = (
+                w.new_ones(3, 9) if len(update.outer) == 1 and len(update.outer[0].post) == 4 else w
+            )
+            assert not kernels.at_once(update, weight, step, "no")
+        with torch.enable_grad():
+            assert not kernels.at_once(LocalUpdate(outer), w, step, "no")
+        with pytest.raises(ConfigError, match="by='mean' is not allowed; choose one of"):
+            kernels.at_once(LocalUpdate(outer), w, step, "mean")
+        assert not kernels.keeps(w)
+        assert kernels.keeps(w.double()) == (DEVICE == "cpu")
+    assert torch.equal(w, torch.ones_like(w))
+    assert launched == []
+
+
+def tiled() -> Tensor:
+    return kernels.Patches(torch.ones(1, 4, 4, 1, device=DEVICE), 2)
+
+
+@st.composite
+def images(draw: Any) -> kernels.Patches:
+    """Windows of images, some of which leave pixels out."""
+    step, dilation = draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    kernel = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    sides = (dilation * (k - 1) + 1 + draw(st.integers(0, 4)) for k in kernel)
+    shape = draw(st.integers(1, 3)), *sides, draw(st.sampled_from([1, 2, 3, 8]))
+    image = torch.randn(shape, generator=torch.Generator().manual_seed(draw(st.integers(0, 99))))
+    return kernels.Patches(image.to(DEVICE), 0, False, kernel, step, dilation)
+
+
+@few
+@given(seen=images(), n_out=st.integers(1, 20), parts=st.integers(1, 3), coarse=st.booleans())
+def test_windows_are_read_where_they_lie(
+    seen: kernels.Patches, n_out: int, parts: int, coarse: bool
+) -> None:
+    chance = torch.Generator().manual_seed(n_out)
+    w = torch.randn(n_out, seen.shape[1], generator=chance).to(DEVICE)
+    y = torch.randn(seen.shape[0], n_out, generator=chance).to(DEVICE)
+    matrix = seen.make()
+    with cut(16, parts), torch.no_grad():
+        assert torch.equal(
+            triton_backend.drive(seen, w, coarse), triton_backend.drive(matrix, w, coarse)
+        )
+        found = [
+            triton_backend.accumulate(LocalUpdate((Outer(y, x),), y), w, torch.empty_like(w))
+            for x in (seen, matrix)
+        ]
+        assert torch.equal(*found)
+        news = [learned(y, x, times(y, y), w, (0.1, 0.5), "largest") for x in (seen, matrix)]
+        assert torch.equal(*news)
+    assert seen._made is None
 
 
 @pytest.mark.parametrize("precision", ["full", "bfloat16"])
-@pytest.mark.parametrize("scaling", [sh.LayerMax(), sh.NeuronRMS(2)], ids=repr)
-def test_a_layer_that_divides_by_the_size_of_its_change_does_not_write_it(
-    precision: str, scaling: Any, launched: list[str]
+@pytest.mark.parametrize("scaling", [sh.LayerMax(), sh.NeuronRMS(2), sh.NoScaling()], ids=repr)
+@pytest.mark.parametrize("rate", [sh.NormRate(0.05), 0.01], ids=repr)
+def test_a_layer_learns_at_once(
+    precision: str, scaling: Any, rate: Any, launched: list[str]
 ) -> None:
     nets = []
     for name in ("torch", "triton"):
-        layer = sh.Conv2d(2, 7, 3, padding=1, rate=sh.NormRate(0.05), scaling=scaling)
+        layer = sh.Conv2d(2, 7, 3, padding=1, rate=rate, scaling=scaling)
         layer.precision = precision
         net = sh.StreamNet(layer, seed=0).to(DEVICE)
         with kernels.use(name):
             for x in torch.rand(3, 1, 2, 5, 4, generator=torch.Generator().manual_seed(1)):
                 net.step(x.to(DEVICE) / 8)
         nets.append(net)
-    look = "squares" if isinstance(scaling, sh.NeuronRMS) else "largest_change"
-    assert launched == ["drive", "soft_wta", look, "update"] * 3
+    assert launched == ["drive", "soft_wta", "learn"] * 3
     before, after = (net.layers[0] for net in nets)
-    torch.testing.assert_close(after.rows().norm, after.weight.norm(dim=1))
+    torch.testing.assert_close(after.current_rate(), before.current_rate(), rtol=1e-2, atol=1e-3)
     share = 1e-5 if precision == "full" else 1e-2  # what is rounded tells small differences apart
     for (name, one), two in zip(after.named_buffers(), before.buffers(), strict=True):
         one, two = one.double(), two.double()
         assert (one - two).norm() <= share * two.norm(), name
-    assert after.unforeseen == 0
+
+
+def test_a_rate_is_that_of_the_moment_it_was_asked_for() -> None:
+    layer = sh.Dense(4, 3, rate=sh.NormRate(0.5)).to(DEVICE)
+    with kernels.use("triton"), torch.no_grad():
+        rate = layer.current_rate()
+        expected = rate.clone()
+        layer.weight.mul_(3)
+        assert torch.equal(rate, expected)
+        assert not torch.equal(layer.current_rate(), expected)
 
 
 # -- soft winner-take-all ----------------------------------------------------------------------
@@ -279,11 +383,9 @@ def test_the_smallest_shapes(n: int, n_out: int, n_in: int) -> None:
     assert torch.equal(triton_backend.drive(x, w), torch.full((n, n_out), n_in * 1.0).to(DEVICE))
     out = triton_backend.accumulate(LocalUpdate((Outer(y, x),), y), w, torch.empty_like(w))
     assert torch.equal(out, torch.zeros_like(w))
-    new, norm = renewed(y, x, None, w, 1.0)
-    assert torch.equal(new, torch.full_like(w, 1.0 + n))
-    torch.testing.assert_close(norm, torch.full_like(norm, math.sqrt(n_in) * (1.0 + n)))
-    found = triton_backend.largest_change(y, x, None, w, w.new_empty(0), False, 88)
-    assert found == (n if n_in and n_out else 0)
+    assert torch.equal(learned(y, x, None, w, 1.0), torch.full_like(w, 1.0 + n))
+    divided = learned(y, x, None, w, 1.0, "largest", 1e-30)
+    assert torch.equal(divided, torch.full_like(w, 1.0 + (n > 0)))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -304,11 +406,11 @@ def test_numbers_that_are_not_finite_pass_through_products(where: str, bad: floa
         if where in ("pre", "weight"):
             u = triton_backend.drive(x, w, precision)
             torch.testing.assert_close(u, x @ w.T, equal_nan=True)
-    new, norm = renewed(y, x, d, w, 1.0)
-    torch.testing.assert_close(new, w + expected, equal_nan=True)
-    assert not norm[-1].isfinite()
-    largest = triton_backend.largest_change(y, x, d.sum(0), w, w.new_empty(0), False, 88)
-    torch.testing.assert_close(largest, expected.abs().max(), equal_nan=True)
+    torch.testing.assert_close(learned(y, x, d, w, 1.0), w + expected, equal_nan=True)
+    for most in (0, 256):
+        with at_most(most):
+            new = learned(y, x, d, w, 1.0, "largest")
+        torch.testing.assert_close(new, w + expected / expected.abs().max(), equal_nan=True)
 
 
 # -- bfloat16 ----------------------------------------------------------------------------------
@@ -346,10 +448,11 @@ def test_bf16_rounds_to_even_where_two_are_as_near() -> None:
 def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of what has been launched since."""
     names: list[str] = []
-    for name in ("drive", "change", "update", "soft_wta", "largest_change", "squares"):
-        function = getattr(triton_launch, name)
+    for name in ("drive", "change", "soft_wta", "learn"):
+        module = triton_learning if name == "learn" else triton_launch
+        function = getattr(module, name)
         monkeypatch.setattr(
-            triton_launch, name, lambda *a, f=function, n=name: (names.append(n), f(*a))[1]
+            module, name, lambda *a, f=function, n=name: (names.append(n), f(*a))[1]
         )
     return names
 
@@ -359,9 +462,8 @@ def test_what_is_served_is_launched(launched: list[str]) -> None:
     with kernels.use("triton"):
         y = kernels.soft_wta(kernels.drive(x, w), 1.0, True)
         kernels.accumulate(LocalUpdate((Outer(y, x),), y), w, torch.empty_like(w))
-    renewed(y, x, y, w, 0.1)
-    triton_backend.largest_change(y, x, y.sum(0), w, w.new_empty(0), False, 88)
-    assert launched == ["drive", "soft_wta", "change", "update", "largest_change"]
+    learned(y, x, y, w, 0.1)
+    assert launched == ["drive", "soft_wta", "change", "learn"]
 
 
 def test_bf16_is_had_by_name(launched: list[str]) -> None:
@@ -413,15 +515,6 @@ def test_torch_does_what_is_not_served(launched: list[str]) -> None:
         found.append(done)
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
     assert found[1][1].requires_grad
-    assert launched == []
-
-
-def test_other_numbers_are_not_renewed(launched: list[str]) -> None:
-    y, x, w = (torch.rand(shape, device=DEVICE).double() for shape in ((5, 3), (5, 4), (3, 4)))
-    rows = Renewal(None, w[:, 0], w, w[:, 1])
-    assert not triton_backend.renews(y, x, None, w)
-    assert not triton_backend.renew(y, x, rows)
-    assert triton_backend.largest_change(y, x, None, w, w[:, 0], False, 88) is False
     assert launched == []
 
 

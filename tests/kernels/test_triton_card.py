@@ -11,8 +11,9 @@ from torch import Tensor
 
 import streamhebb as sh
 from streamhebb import kernels
-from streamhebb.kernels import triton_backend, triton_launch
-from streamhebb.kernels.renewal import Renewal
+from streamhebb.kernels import triton_backend, triton_learning
+from streamhebb.kernels.at_once import DIVISORS
+from streamhebb.lazy import times
 from streamhebb.schedule import CudaGraphs, Serial
 from streamhebb.values import LocalUpdate, Outer
 
@@ -44,14 +45,15 @@ def step(y: Tensor, x: Tensor, w: Tensor, precision: str = "tf32x3") -> list[Ten
     share = triton_backend.soft_wta(u, 1.0, True)
     update = LocalUpdate((Outer(y, x),), share)
     change = triton_backend.accumulate(update, w, torch.empty_like(w), precision=precision)
-    total, rates = share.sum(0), torch.full_like(w[:, 0], 1e-3)
-    largest = triton_launch.largest_change(y, x, total, w, precision)
-    new, norm = w.clone(), torch.empty_like(total)
-    triton_backend.renew(y, x, Renewal(total, rates / largest, new, norm), precision == "bf16")
-    own, running = w.clone(), w[:, :2].sigmoid()
-    rows = Renewal(total, rates, own, torch.empty_like(total), None, None, running)
-    triton_backend.renew(y, x, rows, precision == "bf16")
-    return [u, share, change, largest, new, norm, own, running]
+    found = [u, share, change]
+    for by in DIVISORS:
+        new, running = w.clone(), w[:, :2].sigmoid()
+        rates = kernels.rates(kernels.lengths(new), 1e-3, 0.5)
+        own = running if by == "squares" else None
+        decay: Any = times(y, share)
+        triton_learning.learn(y, x, decay, new, rates, by, 1e-30, own, precision)
+        found += [new, running]
+    return found
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -104,6 +106,23 @@ def test_a_recorded_graph_gives_the_bits_of_a_plain_call(shape: Any) -> None:
         assert all(torch.equal(a, b) for a, b in zip(recorded, expected, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("images", "kernel", "n_out"),
+    [((2, 36, 36, 3), 5, 96), ((1, 18, 18, 96), 3, 384), ((1, 10, 10, 384), 3, 1536)],
+)
+@pytest.mark.parametrize("precision", triton_backend.PRECISIONS)
+def test_windows_are_read_where_they_lie(
+    images: Any, kernel: int, n_out: int, precision: str
+) -> None:
+    chance = torch.Generator().manual_seed(0)
+    image = torch.randn(images, generator=chance).cuda()
+    seen = kernels.Patches(image, 0, False, (kernel, kernel))
+    y, x, w = drawn(seen.shape[0], n_out, seen.shape[1])
+    x.copy_(seen.make())
+    both = step(y, seen, w, precision), step(y, x, w, precision)
+    assert all(torch.equal(a, b) for a, b in zip(*both, strict=True))
+
+
 def test_nobody_waits_for_the_card() -> None:
     inputs = drawn(64, 96, 75)
     step(*inputs)
@@ -128,12 +147,11 @@ def test_places_beyond_32_bits() -> None:
     assert torch.equal(triton_backend.drive(w, far), triton_backend.drive(w, near))
     shares = triton_backend.soft_wta(far, 1.0, True), triton_backend.soft_wta(near, 1.0, True)
     assert torch.equal(*shares)
-    y = drawn(3, 2, 32)
-    rates, norm = far.new_full((2,), 0.1), far.new_empty(2, 2)
-    triton_backend.renew(y[0], y[1], Renewal(None, rates, far, norm[0]))
-    triton_backend.renew(y[0], y[1], Renewal(None, rates, near, norm[1]))
+    y, x, _ = drawn(3, 2, 32)
+    for weight in (far, near):
+        rates = kernels.rates(kernels.lengths(weight), 0.1, 0.5)
+        triton_learning.learn(y, x, None, weight, rates, "largest", 1e-30, None, "tf32x3")
     assert torch.equal(far, near)
-    assert torch.equal(norm[0], norm[1])
 
 
 def published(scheduler: Any, backend: str, batches: list[Tensor]) -> list[Tensor]:

@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 
-from streamhebb.kernels import triton_launch
+from streamhebb import kernels
+from streamhebb.kernels import triton_launch, triton_learning
+from streamhebb.lazy import times
 
 
 class NoCard:
@@ -62,11 +64,31 @@ def main(capability: int, large: bool) -> None:
         y, total = torch.zeros(n, n_out), torch.zeros(n_out)
         triton_launch.drive(x, w, precision)
         triton_launch.change(y, x, total, w, torch.empty_like(w), precision)
-        triton_launch.update(y, x, total, w, total, precision)
-        triton_launch.largest_change(y, x, total, w, precision)
-        triton_launch.squares(y, x, total, w, precision)
+        learn(y, x, total, w, precision)
+        learn(y, x, times(y, y), w, precision)
 
+    def learn(y: Any, x: Any, decay: Any, w: Any, precision: str) -> None:
+        rates, running = kernels.rates(kernels.lengths(w), 0.1, 0.5), torch.zeros(len(w), 2)
+        for few in (0, 1 << 30):
+            triton_learning.FEW = few
+            triton_learning.learn(y, x, decay, w, rates, "largest", 1.0, None, precision)
+            step = torch.zeros(len(w), 1)
+            triton_learning.learn(y, x, decay, w, step, "squares", 1.0, running, precision)
+            triton_learning.learn(y, x, decay, w, step, "no", 0.0, None, precision)
+
+    @torch.no_grad()
+    def convolve(sizes: tuple[int, ...], n_out: int, precision: str) -> None:
+        images = kernels.Patches(torch.zeros(sizes))
+        n, n_in = images.shape
+        w, y = torch.zeros(n_out, n_in), torch.zeros(n, n_out)
+        triton_launch.drive(images, w, precision)
+        learn(y, images, times(y, y), w, precision)
+
+    torch.set_grad_enabled(False)
     if large:
+        convolve((1, 10, 10, 384), 1536, "tf32x3")
+        convolve((64, 10, 10, 384), 1536, "bf16")
+        convolve((8, 34, 34, 3), 96, "tf32x3")
         for precision in ("tf32x3", "ieee", "bf16"):
             work(64, 1536, 3456, precision)  # the published third layer
     else:
@@ -74,6 +96,7 @@ def main(capability: int, large: bool) -> None:
         triton_launch.drive(torch.zeros(30, 600), torch.zeros(32, 600), "ieee")
         triton_launch.drive(torch.zeros(30, 600), torch.zeros(32, 600), "bf16")
         work(1, 1, 1, "tf32x3")  # numbers that are 1 are compiled in
+        convolve((2, 20, 20, 3), 24, "tf32x3")
     for width in (96, triton_launch.WHOLE + 1):
         triton_launch.soft_wta(torch.zeros(2, width), 1.0, True)
     print(json.dumps({"triton": triton.__version__, "compiled": found}))
