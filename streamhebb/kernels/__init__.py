@@ -11,7 +11,7 @@ sparse synapse of fixed fan-in they are ``(n_out, fan_in)``, and ``index``, of t
 type ``int64``, says which input (of the neuron's group) each one weighs.
 """
 
-from streamhebb.kernels.at_once import at_once, keeps
+from streamhebb.kernels.at_once import Running, at_once, keeps
 from streamhebb.kernels.changing import (
     Rows,
     add_change,
@@ -48,6 +48,7 @@ __all__ = [
     "Pool",
     "Rates",
     "Rows",
+    "Running",
     "accumulate",
     "add_change",
     "add_scaled",

@@ -8,6 +8,8 @@ the change is divided by, and rates that depend on how long weights are now.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,22 @@ from streamhebb.values import LocalUpdate
 DIVISORS = ("no", "largest", "squares")
 """What a change is divided by: nothing; the largest absolute change of all neurons, plus a tiny
 number; or the root of the running mean square of each neuron's own changes, plus one."""
+
+
+class Running(NamedTuple):
+    r"""The running mean square of each neuron's changes, $m \leftarrow (1 - a)\,m + a\,present$.
+
+    Args:
+        mean: so far, shape ``(n_out,)``.
+        age: changes that are in it, a scalar in float64.
+        memory: changes it reaches back, $a = \max(1 / memory, 1 / (age + 1))$.
+        moved: the next one, ``(n_out,)``; written.
+    """
+
+    mean: Tensor
+    age: Tensor
+    memory: float
+    moved: Tensor
 
 
 def keeps(weight: Tensor) -> bool:
@@ -38,7 +56,7 @@ def at_once(
     step: Tensor,
     by: str,
     tiny: float = 0.0,
-    running: Tensor | None = None,
+    running: Running | None = None,
     coarse: bool = False,
 ) -> bool:
     r"""Change weights in place as an update asks for, with all that a step depends on.
@@ -52,8 +70,7 @@ def at_once(
         step: $s$, shape ``(n_out, 1)``; or `Rates` by the lengths of these weights, ``(n_out,)``.
         by: what $c$ is, one of `DIVISORS`.
         tiny: what is added to the largest change, or to a mean square.
-        running: the mean square of each neuron's changes so far, written, and the share that the
-            present change has in it, ``(n_out, 2)``.
+        running: what a change is divided by if that is ``"squares"``.
         coarse: whether the factors of the product are rounded first.
 
     Returns:

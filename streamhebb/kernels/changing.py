@@ -29,10 +29,10 @@ from streamhebb.kernels.choice import active
 from streamhebb.kernels.coarse import margin, rounded
 from streamhebb.kernels.dispatch import check_update, over_competitions
 from streamhebb.kernels.memory import fresh
-from streamhebb.kernels.passes import WORTH
+from streamhebb.kernels.passes import WORTH, cut_rows
 from streamhebb.kernels.patches import Patches
 from streamhebb.kernels.renewal import Renewal
-from streamhebb.sharing import cut, in_pieces
+from streamhebb.sharing import in_pieces
 from streamhebb.values import LocalUpdate
 
 LARGE = 1 << 20  # weights; below, a change stays in the cache as it is, if made by itself
@@ -108,7 +108,7 @@ def rows_of(weight: Tensor) -> Rows:
 
 def _look(weight: Tensor, norm: Tensor, top: Tensor | None) -> None:
     """Write the length and, if wanted, the largest absolute weight of every neuron."""
-    pieces = cut(weight.shape[0], WORTH * weight.numel())
+    pieces = cut_rows(weight, WORTH * weight.numel())
 
     def piece(number: int) -> None:
         own = pieces[number]
@@ -191,7 +191,7 @@ def change(
     found = Rows(weight, rows.norm, rows.top, memory)
     if isinstance(step, Tensor) and backend.renew(post, pre, rows, coarse):
         return found
-    pieces = cut(weight.shape[0], weight.numel() * pre.shape[0])
+    pieces = cut_rows(weight, weight.numel() * pre.shape[0])
     if isinstance(pre, Patches) and len(pieces) > 1:
         pre.ready()
     at_once = max(16, AT_ONCE // weight.shape[1] // 16 * 16)
@@ -259,8 +259,7 @@ def _renewal(
     (outer,) = update.outer
     decay = None if update.decay is None else over_competitions(update.decay)
     norm = weight.new_empty(weight.shape[0])
-    bounded = outer.pre.shape[0] > FEW and active().BOUNDED
-    top = torch.empty_like(norm) if bounded else None
+    top = torch.empty_like(norm) if outer.pre.shape[0] > FEW else None
     return Renewal(decay, norm if step is None else step[:, 0], weight, norm, top, memory)
 
 
@@ -322,7 +321,7 @@ def add_change(weight: Tensor, change: Tensor, step: Tensor | float) -> Rows:
     """
     norm = weight.new_empty(weight.shape[0])
     rows = Renewal(None, by_neuron(step, weight), weight, norm)
-    pieces = cut(len(weight), WORTH * weight.numel())
+    pieces = cut_rows(weight, WORTH * weight.numel())
 
     def piece(number: int) -> None:
         own = pieces[number]

@@ -50,7 +50,6 @@ from streamhebb.values import LocalUpdate, Outer
 FEW = 4  # rows; beyond, a matrix product and a pass over the weights are faster
 PASS = 4  # multiplications that a number of a softmax costs as much as
 EVENTFUL = 1 << 16  # weights; below, looking for what spiked costs what it saves
-BOUNDED = torch_backend.BOUNDED
 keeps, at_once = torch_backend.keeps, torch_backend.at_once
 
 _NONE = loops.NONE["torch.float32"][0]

@@ -20,7 +20,7 @@ def row_norms(matrix: Tensor, p: float = 2.0) -> Tensor:
         >>> row_norms(torch.tensor([[3.0, 4.0]]))
         tensor([5.])
     """
-    rows = cut(len(matrix), WORTH * matrix.numel())
+    rows = cut_rows(matrix, WORTH * matrix.numel())
     if len(rows) == 1 or torch.is_grad_enabled():
         norms: Tensor = torch.linalg.vector_norm(matrix, p, dim=1)
         return norms
@@ -32,6 +32,20 @@ def row_norms(matrix: Tensor, p: float = 2.0) -> Tensor:
 
     in_pieces(piece, len(rows))
     return found
+
+
+def cut_rows(matrix: Tensor, work: int) -> list[slice]:
+    """Rows of a matrix in pieces to be shared; a card is given all of them at once.
+
+    Args:
+        matrix: shape ``(rows, ...)``.
+        work: multiplications that all rows cost.
+
+    Example:
+        >>> cut_rows(torch.zeros(4, 1), 1 << 25)
+        [slice(0, 2, None), slice(2, 4, None)]
+    """
+    return cut(len(matrix), work if matrix.is_cpu else 0)
 
 
 class Lengths(Lazy):
@@ -95,7 +109,7 @@ def largest(matrix: Tensor) -> Tensor:
         >>> largest(torch.tensor([[3.0, -4.0]]))
         tensor(4.)
     """
-    rows = cut(len(matrix), WORTH * matrix.numel())
+    rows = cut_rows(matrix, WORTH * matrix.numel())
     found = matrix.new_empty(len(rows))
 
     def piece(number: int) -> None:
@@ -113,7 +127,7 @@ def add_scaled(matrix: Tensor, change: Tensor, step: Tensor | float) -> None:
         change: same shape.
         step: one number, or shape ``(rows, 1)``.
     """
-    rows = cut(len(matrix), WORTH * matrix.numel())
+    rows = cut_rows(matrix, WORTH * matrix.numel())
 
     def piece(number: int) -> None:
         own = rows[number]

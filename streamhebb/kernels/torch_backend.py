@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,9 +17,10 @@ from torch import Tensor
 from streamhebb.kernels.coarse import product as write_product
 from streamhebb.kernels.coarse import round_into, rounded
 from streamhebb.kernels.memory import fresh
+from streamhebb.kernels.passes import cut_rows
 from streamhebb.kernels.patches import Patches
 from streamhebb.kernels.renewal import Renewal
-from streamhebb.sharing import cut, in_pieces
+from streamhebb.sharing import in_pieces
 from streamhebb.values import LocalUpdate, Outer
 
 Multiply = Callable[[Tensor, Tensor, Tensor, Tensor | None, bool, slice], Tensor]
@@ -28,8 +30,6 @@ AT_ONCE = 1 << 22  # numbers gathered at a time for sparse synapses: 16 MiB in f
 AT_ONE_TIME = 256  # competitions whose absolute factors are written out: they stay in the cache
 LITTLE = 16  # competitions; so few windows may be copied
 ALL = slice(None)
-BOUNDED = True
-"""Whether a search for the largest change asks for the largest weight of every neuron."""
 
 
 def by_group(matrix: Tensor, like: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ def drive(pre: Tensor, weight: Tensor, coarse: bool = False) -> Tensor:
         pre, weight = rounded(pre), rounded(weight)
     if pre.ndim != 2 or torch.is_grad_enabled():  # an ``out`` has no gradient
         return (pre @ by_group(weight, pre).mT).to(kind)
-    rows = cut(weight.shape[0], pre.numel() * weight.shape[0])
+    rows = cut_rows(weight, pre.numel() * weight.shape[0])
     u = fresh((pre.shape[0], weight.shape[0]), weight, kind)
 
     def piece(number: int) -> None:
@@ -177,7 +177,7 @@ def accumulate(
     decay = None if update.decay is None else _summed(update.decay)[:, None]
     whole = index is not None or any(outer.pre.ndim != 2 for outer in outers)
     work = out.numel() * sum(len(outer.pre) for outer in outers)
-    rows = [ALL] if whole else pieces or cut(len(weight), work)
+    rows = [ALL] if whole else pieces or cut_rows(weight, work)
     for outer in outers if multiply is None and len(rows) > 1 else ():
         if isinstance(outer.pre, Patches):
             outer.pre.ready()
@@ -292,7 +292,7 @@ def keeps(weight: Tensor) -> bool:
 
 def at_once(
     update: LocalUpdate, weight: Tensor, step: Tensor, by: str, tiny: float,
-    running: Tensor | None, coarse: bool,
+    running: Any, coarse: bool,
 ) -> bool:  # fmt: skip
     """See `streamhebb.kernels.at_once`; shapes are checked."""
     return False

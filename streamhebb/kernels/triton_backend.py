@@ -26,6 +26,7 @@ from streamhebb.errors import ConfigError
 from streamhebb.kernels import torch_backend, triton_launch, triton_learning
 from streamhebb.kernels import triton_kernels as on_card
 from streamhebb.kernels._triton import interpreted, triton
+from streamhebb.kernels.at_once import Running
 from streamhebb.kernels.passes import Rates
 from streamhebb.kernels.patches import Patches
 from streamhebb.lazy import Times, made
@@ -36,7 +37,6 @@ PRECISIONS = ("tf32x3", "ieee", "bf16")
 float32; in float32, without the fast units for matrices; or of operands rounded to bfloat16. Sums
 are float32 throughout, and so are the weights."""
 
-BOUNDED = torch_backend.BOUNDED
 sparse_drive = torch_backend.sparse_drive
 product, add, look = torch_backend.product, torch_backend.add, torch_backend.look
 summed_products, bounds = torch_backend.summed_products, torch_backend.bounds
@@ -96,7 +96,7 @@ def keeps(weight: Tensor) -> bool:
 
 def at_once(
     update: LocalUpdate, weight: Tensor, step: Tensor, by: str, tiny: float,
-    running: Tensor | None, coarse: bool,
+    running: Running | None, coarse: bool,
 ) -> bool:  # fmt: skip
     """See `streamhebb.kernels.at_once`."""
     (post, pre, _), decay = update.outer[0], update.decay
@@ -104,7 +104,8 @@ def at_once(
         decay = made(decay)
     parts = (decay.two,) if isinstance(decay, Times) else (decay,)
     steps = None if isinstance(step, Rates) else step
-    if not (_serves(weight, post, steps, running, *parts) and _reads(pre, weight)):
+    mean = None if running is None else running.mean
+    if not (_serves(weight, post, steps, mean, *parts) and _reads(pre, weight)):
         return False
     decay = decay if isinstance(decay, Times) else _summed(decay)
     precision = "bf16" if coarse else PRECISIONS[0]

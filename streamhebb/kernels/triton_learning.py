@@ -12,13 +12,15 @@ from torch import Tensor
 
 from streamhebb.kernels import triton_learning_kernels as on_card
 from streamhebb.kernels._triton import launch
+from streamhebb.kernels.at_once import Running
 from streamhebb.kernels.passes import Rates
 from streamhebb.kernels.triton_launch import TALL, WIDE, Cut, pieces, reading, seen
 from streamhebb.lazy import Times
 
-FEW = 256
-"""Competitions, of which a product made twice takes less than passes over the change. From a
-count of bytes and operations, not measured on a card."""
+FEW = {"tf32x3": 128, "ieee": 32, "bf16": 512}
+"""Competitions, of which a product made twice takes less than passes over the change, by
+precision. From a count of bytes and operations, not measured on a card: 4 TB/s, and 300, 60 and 500
+of 10^12 operations a second, of which three are needed for one in TF32."""
 AT_A_TIME = 1024
 """Tiles whose largest numbers are gone through at a time."""
 BROAD = 256
@@ -27,7 +29,7 @@ BROAD = 256
 
 def learn(
     post: Tensor, pre: Tensor, decay: Tensor | Times | None, weight: Tensor, step: Tensor,
-    by: str, tiny: float, running: Tensor | None, precision: str,
+    by: str, tiny: float, running: Running | None, precision: str,
 ) -> None:  # fmt: skip
     """Change the weights; see `streamhebb.kernels.at_once`.
 
@@ -46,7 +48,7 @@ def learn(
         return
     a, b, (m, n), k = post.mT, seen(pre), weight.shape, len(post)
     cut = Cut.of(m, n, k, precision)
-    again = cut.parts == 1 and k <= FEW
+    again = cut.parts == 1 and k <= FEW[precision]
     rate = step if isinstance(step, Rates) else None
     summed = isinstance(decay, Times)
     like = decay.two.mT if isinstance(decay, Times) else a
@@ -79,18 +81,17 @@ def learn(
                 DECAYS=decay is not None, **notes, BLOCK_M=TALL, BLOCK_N=WIDE,
             )  # fmt: skip
     steps = weight if rate is not None else step[:, 0]
-    moved = weight if running is None else weight.new_empty(m)
-    state = weight if running is None else running
+    mean, age, memory, moved = running or (weight, weight, 1.0, weight)
     known = (
         steps, 0.0 if rate is None else rate.lr, largest, found * noted, tiny,
-        squares, state, moved, lengths, noted,
+        squares, mean, age, 1 / memory, moved, lengths, noted,
     )  # fmt: skip
     how: dict[str, Any] = {
         "BY": by,
         "POWER": -1 if rate is None else rate.power,
         "BLOCK_T": AT_A_TIME,
     }
-    strides = *weight.stride(), steps.stride(0), state.stride(0)
+    strides = *weight.stride(), steps.stride(0)
     if again:
         launch(
             on_card.renew, cut.grid[:1],
@@ -103,5 +104,3 @@ def learn(
             on_card.apply, (pieces(m, TALL) * pieces(n, BROAD),),
             change, weight, *known, m, n, *strides, **how, BLOCK_M=TALL, BLOCK_N=BROAD,
         )  # fmt: skip
-    if running is not None:
-        running[:, 0].copy_(moved)

@@ -132,12 +132,13 @@ def _largest(x: tensor, axis: constexpr) -> tensor:
 def renew(
     a: tensor, b: tensor, weight: tensor, decay: tensor,
     step: tensor, lr: tensor, largest: tensor, tiles: tensor, tiny: tensor,
-    squares: tensor, running: tensor, moved: tensor, lengths: tensor, noted: tensor,
+    squares: tensor, mean: tensor, age: tensor, least: tensor, moved: tensor,
+    lengths: tensor, noted: tensor,
     m: tensor, n: tensor, k: tensor,
     a_row: tensor, a_col: tensor, b_row: tensor, b_col: tensor,
     per_image: tensor, per_line: tensor, image: tensor, line: tensor, pixel: tensor,
     run: tensor, channels: tensor, inner_line: tensor, inner_pixel: tensor,
-    w_row: tensor, w_col: tensor, step_row: tensor, running_row: tensor,
+    w_row: tensor, w_col: tensor, step_row: tensor,
     DECAYS: constexpr, BY: constexpr, POWER: constexpr, BLOCK_T: constexpr,
     SEEN: constexpr, RUN: constexpr, PRECISION: constexpr, EMULATED: constexpr,
     BLOCK_M: constexpr, BLOCK_N: constexpr, BLOCK_K: constexpr,
@@ -149,7 +150,7 @@ def renew(
     cols = tile.to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
     steps = _step(
         rows, m, n, tile, step, step_row, lr, largest, tiles, tiny,
-        squares, running, running_row, moved, lengths, noted, BY, POWER, BLOCK_T, BLOCK_M,
+        squares, mean, age, least, moved, lengths, noted, BY, POWER, BLOCK_T, BLOCK_M,
     )  # fmt: skip
     change, _ = sums(
         a, a, b, rows, cols, 0, k, m, n,
@@ -169,8 +170,9 @@ def renew(
 def apply(
     change: tensor, weight: tensor,
     step: tensor, lr: tensor, largest: tensor, tiles: tensor, tiny: tensor,
-    squares: tensor, running: tensor, moved: tensor, lengths: tensor, noted: tensor,
-    m: tensor, n: tensor, w_row: tensor, w_col: tensor, step_row: tensor, running_row: tensor,
+    squares: tensor, mean: tensor, age: tensor, least: tensor, moved: tensor,
+    lengths: tensor, noted: tensor,
+    m: tensor, n: tensor, w_row: tensor, w_col: tensor, step_row: tensor,
     BY: constexpr, POWER: constexpr, BLOCK_T: constexpr, BLOCK_M: constexpr, BLOCK_N: constexpr,
 ) -> None:  # fmt: skip
     """Add one tile of a change that was written, ``(m, n)``, times its `_step`."""
@@ -180,7 +182,7 @@ def apply(
     cols = tile.to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
     steps = _step(
         rows, m, n, tile, step, step_row, lr, largest, tiles, tiny,
-        squares, running, running_row, moved, lengths, noted, BY, POWER, BLOCK_T, BLOCK_M,
+        squares, mean, age, least, moved, lengths, noted, BY, POWER, BLOCK_T, BLOCK_M,
     )  # fmt: skip
     inside = (rows < m)[:, None] & (cols < n)[None, :]
     at = weight + rows[:, None] * w_row + cols[None, :] * w_col
@@ -192,7 +194,7 @@ def apply(
 def _step(
     rows: tensor, m: tensor, n: tensor, tile: tensor, step: tensor, step_row: tensor, lr: tensor,
     largest: tensor, tiles: tensor, tiny: tensor,
-    squares: tensor, running: tensor, running_row: tensor, moved: tensor,
+    squares: tensor, mean: tensor, age: tensor, least: tensor, moved: tensor,
     lengths: tensor, noted: tensor,
     BY: constexpr, POWER: constexpr, BLOCK_T: constexpr, BLOCK_M: constexpr,
 ) -> tensor:  # fmt: skip
@@ -203,9 +205,9 @@ def _step(
     ``step (m,)``, with the stride 0 where all neurons share one.
 
     BY ``"largest"`` it is divided by the largest in ``largest (tiles,)`` and ``tiny``. BY
-    ``"squares"`` by the root of the running mean of the squares of the neuron's changes: ``running
-    (m, 2)`` has it, and the share of the present one, whose squares are noted in
-    ``squares (m, noted)``; the new mean is written to ``moved (m,)``.
+    ``"squares"`` by the root of the running mean of the squares of the neuron's changes,
+    ``mean (m,)``, in which the present one, noted in ``squares (m, noted)``, has a share by its
+    ``age``, but at ``least`` so much; the new mean is written to ``moved (m,)``.
     """
     there = rows < m
     if POWER >= 0:
@@ -228,11 +230,11 @@ def _step(
         present = tl.div_rn(
             _noted(squares, rows, m, noted, BLOCK_M), tl.zeros((BLOCK_M,), tl.float32) + n
         )
-        mean = tl.load(running + rows * running_row, mask=there, other=0.0)
-        share = tl.load(running + rows * running_row + 1, mask=there, other=0.0)
-        mean += share * (present - mean)
-        tl.store(moved + rows, mean, mask=there & (tile == 0))
-        rate = tl.div_rn(rate, tl.sqrt_rn(mean + tiny))
+        share = tl.maximum(1 / (tl.load(age) + 1), least).to(tl.float32)
+        before = tl.load(mean + rows, mask=there, other=0.0)
+        after = before + share * (present - before)
+        tl.store(moved + rows, after, mask=there & (tile == 0))
+        rate = tl.div_rn(rate, tl.sqrt_rn(after + tiny))
     return rate
 
 

@@ -92,7 +92,7 @@ def _by_own(
     return rows, by_rows.state()
 
 
-DIVISORS: dict[type[Scaling], str] = {NoScaling: "no", LayerMax: "largest", NeuronRMS: "squares"}
+KNOWN: dict[type[Scaling], str] = {NoScaling: "no", LayerMax: "largest", NeuronRMS: "squares"}
 """Of those that a backend may know itself; another one may divide by something else."""
 
 
@@ -100,19 +100,20 @@ def _at_once(
     layer: PlasticLayer, update: LocalUpdate, step: Tensor | float, kept: State
 ) -> State | None:
     """Let the backend do all of it at once, if it can; ``None`` if not, and nothing was done."""
-    scaling, by = layer.scaling, DIVISORS.get(type(layer.scaling))
+    scaling, by = layer.scaling, KNOWN.get(type(layer.scaling))
     if by is None or layer.wiring is not None or kernels.keeps(layer.weight):
         return None
     if not isinstance(step, kernels.Rates):
         step = kernels.by_neuron(step, layer.weight)[:, None]
-    own = scaling if isinstance(scaling, NeuronRMS) else None
-    running = None if own is None else own.running(kept)
-    tiny = TINY if own is None else torch.finfo(layer.weight.dtype).tiny
+    tiny, running = TINY, None
+    if isinstance(scaling, NeuronRMS):
+        mean, tiny = kept["mean_square"], torch.finfo(layer.weight.dtype).tiny
+        running = kernels.Running(mean, kept["age"], scaling.memory, torch.empty_like(mean))
     if not kernels.at_once(update, layer.weight, step, by, tiny, running, layer.coarse):
         return None
     if layer.constraint is not None:
         layer.constraint(layer.weight)
-    return kept if own is None or running is None else own.after(kept, running)
+    return kept if running is None else {"mean_square": running.moved, "age": running.age + 1}
 
 
 def _of_events(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> bool:
@@ -132,11 +133,7 @@ def _foreseen(layer: PlasticLayer, update: LocalUpdate) -> Tensor | None:
     foresee = getattr(layer.scaling, "foresee", None)
     if foresee is None:
         return None
-    if layer.weight.device.type == "cpu":
-        bounds = layer.rows().bounds(update.outer[0].pre.shape[0])
-    else:
-        bounds = iter((layer.weight.new_empty(0),))  # a card asks for none
-    for top in bounds:
+    for top in layer.rows().bounds(update.outer[0].pre.shape[0]):
         divisor: Tensor | None = foresee(update, layer.weight, top, layer.coarse)
         if divisor is not None:
             return divisor

@@ -47,12 +47,13 @@ def step(y: Tensor, x: Tensor, w: Tensor, precision: str = "tf32x3") -> list[Ten
     change = triton_backend.accumulate(update, w, torch.empty_like(w), precision=precision)
     found = [u, share, change]
     for by in DIVISORS:
-        new, running = w.clone(), w[:, :2].sigmoid()
+        new, mean = w.clone(), w[:, 0].sigmoid().contiguous()
+        running = kernels.Running(mean, mean.double().sum(), 100.0, torch.empty_like(mean))
         rates = kernels.rates(kernels.lengths(new), 1e-3, 0.5)
         own = running if by == "squares" else None
         decay: Any = times(y, share)
         triton_learning.learn(y, x, decay, new, rates, by, 1e-30, own, precision)
-        found += [new, running]
+        found += [new, running.moved] if own else [new]
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from streamhebb import kernels
-from streamhebb.kernels import triton_launch, triton_learning
+from streamhebb.kernels import triton_backend, triton_launch, triton_learning
 from streamhebb.lazy import times
 
 
@@ -68,9 +68,10 @@ def main(capability: int, large: bool) -> None:
         learn(y, x, times(y, y), w, precision)
 
     def learn(y: Any, x: Any, decay: Any, w: Any, precision: str) -> None:
-        rates, running = kernels.rates(kernels.lengths(w), 0.1, 0.5), torch.zeros(len(w), 2)
+        rates, mean = kernels.rates(kernels.lengths(w), 0.1, 0.5), torch.zeros(len(w))
+        running = kernels.Running(mean, torch.zeros((), dtype=torch.float64), 9.0, mean)
         for few in (0, 1 << 30):
-            triton_learning.FEW = few
+            triton_learning.FEW = dict.fromkeys(triton_backend.PRECISIONS, few)
             triton_learning.learn(y, x, decay, w, rates, "largest", 1.0, None, precision)
             step = torch.zeros(len(w), 1)
             triton_learning.learn(y, x, decay, w, step, "squares", 1.0, running, precision)
