@@ -36,6 +36,7 @@ class NoCard:
         return 0
 
 
+@torch.no_grad()
 def main(capability: int, large: bool) -> None:
     import triton  # here, for this file is also looked at where there is none
     from triton.runtime import JITFunction, driver
@@ -65,19 +66,17 @@ def main(capability: int, large: bool) -> None:
         triton_launch.drive(x, w, precision)
         triton_launch.change(y, x, total, w, torch.empty_like(w), precision)
         learn(y, x, total, w, precision)
-        learn(y, x, times(y, y), w, precision)
 
     def learn(y: Any, x: Any, decay: Any, w: Any, precision: str) -> None:
         rates, mean = kernels.rates(kernels.lengths(w), 0.1, 0.5), torch.zeros(len(w))
         running = kernels.Running(mean, torch.zeros((), dtype=torch.float64), 9.0, mean)
+        step = torch.zeros(len(w), 1)
         for few in (0, 1 << 30):
             triton_learning.FEW = dict.fromkeys(triton_backend.PRECISIONS, few)
             triton_learning.learn(y, x, decay, w, rates, "largest", 1.0, None, precision)
-            step = torch.zeros(len(w), 1)
             triton_learning.learn(y, x, decay, w, step, "squares", 1.0, running, precision)
-            triton_learning.learn(y, x, decay, w, step, "no", 0.0, None, precision)
+        triton_learning.learn(y, x, decay, w, step, "no", 0.0, None, precision)
 
-    @torch.no_grad()
     def convolve(sizes: tuple[int, ...], n_out: int, precision: str) -> None:
         images = kernels.Patches(torch.zeros(sizes))
         n, n_in = images.shape
@@ -85,7 +84,6 @@ def main(capability: int, large: bool) -> None:
         triton_launch.drive(images, w, precision)
         learn(y, images, times(y, y), w, precision)
 
-    torch.set_grad_enabled(False)
     if large:
         convolve((1, 10, 10, 384), 1536, "tf32x3")
         convolve((64, 10, 10, 384), 1536, "bf16")
@@ -97,6 +95,7 @@ def main(capability: int, large: bool) -> None:
         triton_launch.drive(torch.zeros(30, 600), torch.zeros(32, 600), "ieee")
         triton_launch.drive(torch.zeros(30, 600), torch.zeros(32, 600), "bf16")
         work(1, 1, 1, "tf32x3")  # numbers that are 1 are compiled in
+        learn(torch.zeros(30, 9), torch.zeros(30, 8), None, torch.zeros(9, 8), "bf16")
         convolve((2, 20, 20, 3), 24, "tf32x3")
     for width in (96, triton_launch.WHOLE + 1):
         triton_launch.soft_wta(torch.zeros(2, width), 1.0, True)
