@@ -28,13 +28,17 @@ from streamhebb.kernels.coarse import multiplies, rounded
 from streamhebb.kernels.dispatch import accumulate, drive, over_competitions, soft_wta, sparse_drive
 from streamhebb.kernels.images import (
     Pool,
+    follow,
     fuses,
     moments,
+    move,
     padded,
     pooled,
     powers,
     rectified,
+    running_moments,
     scaled,
+    statistics,
 )
 from streamhebb.kernels.memory import fresh
 from streamhebb.kernels.passes import add_scaled, largest, rates, row_norms
@@ -57,6 +61,7 @@ __all__ = [
     "change_events",
     "drive",
     "during",
+    "follow",
     "fresh",
     "fuses",
     "in_cache",
@@ -64,6 +69,7 @@ __all__ = [
     "largest_change",
     "load",
     "moments",
+    "move",
     "multiplies",
     "over_competitions",
     "padded",
@@ -74,9 +80,11 @@ __all__ = [
     "rounded",
     "row_norms",
     "rows_of",
+    "running_moments",
     "scaled",
     "soft_wta",
     "sparse_drive",
+    "statistics",
     "use",
     "windows",
 ]
