@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from streamhebb.kernels import triton_image_kernels as on_card
+from streamhebb.kernels import triton_moment_kernels as statistical
 from streamhebb.kernels._triton import launch
 from streamhebb.kernels.images import Pool, Pooled
 from streamhebb.kernels.triton_launch import _cut, _power
@@ -80,14 +81,14 @@ def _moments(
         means, squares = x.new_empty(2, parts, groups, channels).unbind()
         sums = means, squares, x.new_empty(groups, channels), x
     launch(
-        on_card.moments, (blocks, parts), x, *sums, *known,
+        statistical.moments, (blocks, parts), x, *sums, *known,
         channels, height, width, count, share, *x.stride(), *numbers,
         END="part" if parts > 1 else end, BLOCK_P=tall, BLOCK_C=wide,
         num_warps=8 if tall * wide == AT_ONCE else 4,
     )  # fmt: skip
     if parts > 1:
         launch(
-            on_card.join, (blocks,), *sums[:3], parts, groups * channels, *to, *known,
+            statistical.join, (blocks,), *sums[:3], parts, groups * channels, *to, *known,
             channels, count, share, *numbers,
             END=end, PARTS=_power(parts, 2, PARTS), BLOCK_C=wide, num_warps=4,
         )  # fmt: skip
@@ -99,7 +100,7 @@ def follow(past: tuple[Tensor, Tensor, Tensor], mean: Tensor, var: Tensor, least
     n, channels = mean.shape
     wide = _power(channels, 1, 64)
     launch(
-        on_card.follow, (_cut(channels, wide),), *past, mean.contiguous(), var.contiguous(),
+        statistical.follow, (_cut(channels, wide),), *past, mean.contiguous(), var.contiguous(),
         n, channels, least, BLOCK_N=_power(n, 1, 32), BLOCK_C=wide, num_warps=4,
     )  # fmt: skip
     past[2].add_(n)
@@ -111,7 +112,7 @@ def move(mean: Tensor, var: Tensor, to: tuple[Tensor, Tensor], share: float) -> 
     n = len(mean)
     block = _power(n, 32, 256)
     launch(
-        on_card.lerp, (_cut(n, block),), mean, var, *(v.contiguous() for v in to), n, share,
+        statistical.lerp, (_cut(n, block),), mean, var, *(v.contiguous() for v in to), n, share,
         BLOCK=block, num_warps=1,
     )  # fmt: skip
     torch.autograd.graph.increment_version((mean, var))

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from streamhebb.kernels import triton_launch
+from streamhebb.kernels import triton_images, triton_launch
+from streamhebb.kernels.images import Pool
 
 
 class NoCard:
@@ -32,6 +33,25 @@ class NoCard:
 
     def get_current_stream(self, device: int) -> int:
         return 0
+
+
+def around(x: Any) -> None:
+    """What stands around a convolution of images like these."""
+    channels, last = x.shape[1], x.contiguous(memory_format=torch.channels_last)
+    past = (*torch.zeros(2, channels), torch.zeros((), dtype=torch.float64))
+    for images in (x, last):
+        mean, scale, _ = triton_images.statistics(images, 1e-5)
+        triton_images.running_moments(images, past, 0.1, 1e-5)
+        triton_images.padded(images, mean, scale, 1, images is last)
+    triton_images.follow(past, *triton_images.moments(x, True), 0.1)
+    triton_images.move(*past[:2], past[:2], 0.1)
+    triton_images.padded(last, None, None, 0, False)
+    if x.shape[2] > 1:
+        triton_images._pooled(last, 1.0, Pool(True, 4, 2, 1), 0.7)
+        triton_images._pooled(last, 1.4, Pool(False, 2, 2, 0))
+    triton_images._pooled(torch.zeros(1, 5000, 2, 2), 1.4, Pool(False, 2, 2, 0), 0.7)
+    triton_images._pooled(x, 0.7, Pool(True, 1, 1, 0))
+    triton_images.powers(x, 0.7)
 
 
 def main(capability: int, large: bool) -> None:
@@ -76,6 +96,9 @@ def main(capability: int, large: bool) -> None:
         work(1, 1, 1, "tf32x3")  # numbers that are 1 are compiled in
     for width in (96, triton_launch.WHOLE + 1):
         triton_launch.soft_wta(torch.zeros(2, width), 1.0, True)
+    for shape in [(64, 3, 32, 32), (1, 96, 16, 16), (64, 384, 8, 8)] if large else [(2, 3, 64, 64)]:
+        around(torch.zeros(shape))
+    around(torch.zeros(1, 1, 1, 1))
     print(json.dumps({"triton": triton.__version__, "compiled": found}))
 
 
