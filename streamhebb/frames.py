@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from streamhebb.lazy import made
+from streamhebb.lazy import Lazy, made, made_anew
 from streamhebb.races import UNCHECKED, born
 from streamhebb.values import Sample, StepResult
 
@@ -110,7 +110,8 @@ class Frame:
         wanted = range(1, len(self.out)) if frame.activity else [len(self.out) - 1]
         for place in wanted:
             out = self.out[place]
-            frame.out[place] = None if out is None else out.clone()
+            # No other task has looked at a value that is still to be made.
+            frame.out[place] = made_anew(out) if isinstance(out, Lazy) else out.clone()
         frame.scores = None if self.scores is None else self.scores.clone()
 
     def __str__(self) -> str:

@@ -28,17 +28,23 @@ class Lazy(Tensor):
     _made: Tensor | None
 
     @classmethod
-    def like(cls: type[L], like: Tensor, shape: Sequence[int] | None = None) -> L:
+    def like(
+        cls: type[L],
+        like: Tensor,
+        shape: Sequence[int] | None = None,
+        strides: Sequence[int] | None = None,
+    ) -> L:
         """A tensor without memory.
 
         Args:
             like: a tensor of its type, on its device, and of its order in memory.
             shape: its own; ``None`` is that of ``like``.
+            strides: those of its shape; ``None`` is contiguous.
         """
         made: L = Tensor._make_wrapper_subclass(
             cls,
             tuple(like.shape if shape is None else shape),
-            strides=like.stride() if shape is None else None,
+            strides=like.stride() if shape is None else strides,
             dtype=like.dtype,
             device=like.device,
         )
@@ -78,6 +84,24 @@ def made(value: Any) -> Any:
         tensor([1.])
     """
     return value.made if isinstance(value, Lazy) else value
+
+
+def made_anew(value: Any) -> Any:
+    """As `made`, but of what it is made of now.
+
+    Where work is recorded and played back, that is written again and again, and who looked at it
+    once would see it as it was. What was made while recording is written again, too.
+
+    Example:
+        >>> import torch
+        >>> one = torch.tensor([2.0])
+        >>> with torch.no_grad():
+        ...     product = times(one, one)
+        >>> _ = made(product), one.fill_(3.0)
+        >>> made(product), made_anew(product)
+        (tensor([4.]), tensor([9.]))
+    """
+    return value.make() if isinstance(value, Lazy) else value
 
 
 class Times(Lazy):

@@ -13,6 +13,7 @@ from streamhebb.clock import Clock, WallClock
 from streamhebb.errors import ConfigError
 from streamhebb.frames import Frame, Mode
 from streamhebb.layers import Layer
+from streamhebb.lazy import made
 from streamhebb.order import InOrder, Order, Staleness
 from streamhebb.peers import Peers
 from streamhebb.races import Races
@@ -233,6 +234,8 @@ class Planner:
                     frame.out[i + 1], frame.seen[i] = layer.observe(x)
                 else:
                     frame.out[i + 1] = layer.respond(x)
+            end = part[-1][0] + 1
+            frame.out[end] = made(frame.out[end])  # here, once: others read it in other lanes
             if last:
                 if peers is not None:
                     frame.out[-1] = peers.gather(frame.out[-1], len(frame.out[0]))

@@ -29,13 +29,17 @@ from streamhebb.kernels.coarse import multiplies, rounded
 from streamhebb.kernels.dispatch import accumulate, drive, over_competitions, soft_wta, sparse_drive
 from streamhebb.kernels.images import (
     Pool,
+    follow,
     fuses,
     moments,
+    move,
     padded,
     pooled,
     powers,
     rectified,
+    running_moments,
     scaled,
+    statistics,
 )
 from streamhebb.kernels.memory import fresh
 from streamhebb.kernels.passes import Rates, add_scaled, largest, lengths, rates, row_norms
@@ -61,6 +65,7 @@ __all__ = [
     "change_events",
     "drive",
     "during",
+    "follow",
     "fresh",
     "fuses",
     "in_cache",
@@ -70,6 +75,7 @@ __all__ = [
     "lengths",
     "load",
     "moments",
+    "move",
     "multiplies",
     "over_competitions",
     "padded",
@@ -80,9 +86,11 @@ __all__ = [
     "rounded",
     "row_norms",
     "rows_of",
+    "running_moments",
     "scaled",
     "soft_wta",
     "sparse_drive",
+    "statistics",
     "use",
     "windows",
 ]

@@ -7,6 +7,7 @@ gives is then [still to be made][streamhebb.lazy].
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
@@ -45,10 +46,14 @@ class Scaled(Lazy):
     x: Tensor
     middle: Tensor
     factor: Tensor
+    backend: ModuleType
 
     def make(self) -> Tensor:
         """Normalise."""
-        return (self.x - self.middle[..., None, None]) * self.factor[..., None, None]
+        found: Tensor | None = self.backend.scaled(self.x, self.middle, self.factor)
+        if found is None:
+            found = (self.x - self.middle[..., None, None]) * self.factor[..., None, None]
+        return found
 
 
 class Rectified(Lazy):
@@ -56,10 +61,22 @@ class Rectified(Lazy):
 
     x: Tensor
     power: float
+    backend: ModuleType
 
     def make(self) -> Tensor:
         """Rectify."""
-        return _rectified(self.x, self.power)
+        found: Tensor | None = self.backend.rectified(self.x, self.power)
+        return _rectified(self.x, self.power) if found is None else found
+
+
+class Pooled(Lazy):
+    """Rectified images, pooled, channels last; a power that follows is part of the pass."""
+
+    pool: Callable[[float], Tensor]
+
+    def make(self) -> Tensor:
+        """Pool."""
+        return self.pool(1.0)
 
 
 def fuses(x: Tensor) -> bool:
@@ -95,6 +112,86 @@ def moments(x: Tensor, each: bool) -> tuple[Tensor, Tensor]:
     return mean, var
 
 
+def statistics(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    r"""What normalises a mini-batch, by channel.
+
+    Args:
+        x: shape ``(B, C, H, W)``.
+        eps: added to the variance.
+
+    Returns:
+        Mean and scale, $1 / \sqrt{\sigma^2 + \epsilon}$, both ``(1, C)``, and the variance without
+        bias, $\frac{1}{n-1} \sum (x - \mu)^2$, ``(C,)``.
+
+    Example:
+        >>> statistics(torch.tensor([[[[1.0, 5.0]]]]), 0.0)
+        (tensor([[3.]]), tensor([[0.5000]]), tensor([8.]))
+    """
+    found: tuple[Tensor, Tensor, Tensor] | None = None
+    if fuses(x):
+        found = active().statistics(made(x), eps)
+    if found is None:
+        mean, var = moments(x, each=False)
+        count = x.numel() // x.shape[1]
+        found = mean, (var + eps).rsqrt_(), var[0] * (count / max(count - 1, 1))
+    return found
+
+
+def running_moments(
+    x: Tensor, past: tuple[Tensor, Tensor, Tensor], least: float, eps: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+    """Moments of each image, and what normalises it after others; see `RunningNorm`.
+
+    Args:
+        x: shape ``(B, C, H, W)``.
+        past: running mean and variance, ``(C,)``, and how many samples they have seen.
+        least: share of an image in the statistics, at least.
+        eps: added to the variance.
+
+    Returns:
+        Mean and variance of each image, mean and scale to normalise it with, all ``(B, C)``;
+        ``None`` if the backend has no pass for them.
+    """
+    found: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
+    if fuses(x):
+        found = active().running_moments(made(x), past, least, eps)
+    return found
+
+
+def follow(past: tuple[Tensor, Tensor, Tensor], mean: Tensor, var: Tensor, least: float) -> bool:
+    """Move running statistics by the moments of samples; see `RunningNorm`.
+
+    Args:
+        past: running mean and variance, ``(C,)``, and how many samples they have seen; changed.
+        mean: of each sample, ``(B, C)``.
+        var: same shape.
+        least: share of all of them in the statistics, at least.
+
+    Returns:
+        Whether the backend has a pass for it; if not, nothing was done.
+    """
+    done: bool = active().follow(past, mean, var, least)
+    return done
+
+
+def move(mean: Tensor, var: Tensor, to: tuple[Tensor, Tensor], share: float) -> None:
+    r"""Move running statistics in place, $m \leftarrow m + s\,(\mu - m)$.
+
+    Args:
+        mean: shape ``(C,)``.
+        var: same shape.
+        to: what they move to.
+        share: of the way.
+
+    Example:
+        >>> mean, var = torch.zeros(1), torch.ones(1)
+        >>> move(mean, var, (torch.ones(1), torch.ones(1)), 0.25)
+        >>> mean, var
+        (tensor([0.2500]), tensor([1.]))
+    """
+    active().move(mean, var, to, share)
+
+
 def scaled(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     r"""Normalised images, $(x - \mu)\, s$.
 
@@ -111,7 +208,7 @@ def scaled(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
         return (x - mean[..., None, None]) * scale[..., None, None]
     x = made(x)
     found = Scaled.like(x)
-    found.x, found.middle, found.factor = x, mean, scale
+    found.x, found.middle, found.factor, found.backend = x, mean, scale, active()
     return found
 
 
@@ -158,7 +255,7 @@ def rectified(x: Tensor, power: float) -> Tensor:
         return _rectified(x, power)
     x = made(x)
     found = Rectified.like(x)
-    found.x, found.power = x, power
+    found.x, found.power, found.backend = x, power, active()
     return found
 
 
@@ -187,6 +284,8 @@ def powers(x: Tensor, power: float) -> Tensor:
         >>> powers(torch.tensor([-1.0, 3.0]), 2.0)
         tensor([0., 9.])
     """
+    if isinstance(x, Pooled) and power > 0:
+        return x.pool(power)
     found: Tensor = active().powers(made(x), power)
     return found
 

@@ -115,6 +115,9 @@ fuses, moments, padded, pooled, powers = (
     numba_images.pooled,
     numba_images.powers,
 )
+statistics, running_moments = torch_backend.statistics, torch_backend.running_moments
+follow, move = torch_backend.follow, torch_backend.move
+scaled, rectified = torch_backend.scaled, torch_backend.rectified
 
 
 def _of_images(update: LocalUpdate, weight: Tensor, out: Tensor, coarse: bool) -> Tensor:

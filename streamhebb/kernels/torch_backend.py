@@ -141,6 +141,39 @@ def fuses(x: Tensor) -> bool:
     return False
 
 
+def statistics(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor] | None:
+    """See `streamhebb.kernels.statistics`; ``None`` if there is no such pass."""
+    return None
+
+
+def running_moments(
+    x: Tensor, past: tuple[Tensor, Tensor, Tensor], least: float, eps: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+    """See `streamhebb.kernels.running_moments`; ``None`` if there is no such pass."""
+    return None
+
+
+def follow(past: tuple[Tensor, Tensor, Tensor], mean: Tensor, var: Tensor, least: float) -> bool:
+    """See `streamhebb.kernels.follow`; if there is no such pass, nothing was done."""
+    return False
+
+
+def move(mean: Tensor, var: Tensor, to: tuple[Tensor, Tensor], share: float) -> None:
+    """See `streamhebb.kernels.move`."""
+    mean.lerp_(to[0], share)
+    var.lerp_(to[1], share)
+
+
+def scaled(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor | None:
+    """See `streamhebb.kernels.scaled`; ``None`` if there is no such pass."""
+    return None
+
+
+def rectified(x: Tensor, power: float) -> Tensor | None:
+    """See `streamhebb.kernels.rectified`; ``None`` if there is no such pass."""
+    return None
+
+
 def powers(x: Tensor, power: float) -> Tensor:
     """See `streamhebb.kernels.powers`."""
     return raised(x.relu(), power)

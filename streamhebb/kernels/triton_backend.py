@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from streamhebb.errors import ConfigError
-from streamhebb.kernels import torch_backend, triton_launch, triton_learning
+from streamhebb.kernels import torch_backend, triton_images, triton_launch, triton_learning
 from streamhebb.kernels import triton_kernels as on_card
 from streamhebb.kernels._triton import interpreted, triton
 from streamhebb.kernels.at_once import Running
@@ -41,13 +41,11 @@ sparse_drive = torch_backend.sparse_drive
 product, add, look = torch_backend.product, torch_backend.add, torch_backend.look
 summed_products, bounds = torch_backend.summed_products, torch_backend.bounds
 tops, rates = torch_backend.tops, torch_backend.rates
-fuses, powers, largest = torch_backend.fuses, torch_backend.powers, torch_backend.largest
-change_events, renews, renew = (
-    torch_backend.change_events,
-    torch_backend.renews,
-    torch_backend.renew,
-)
-largest_change = torch_backend.largest_change
+largest, largest_change = torch_backend.largest, torch_backend.largest_change
+renews, renew = torch_backend.renews, torch_backend.renew
+change_events = torch_backend.change_events
+statistics, moments, padded = triton_images.statistics, triton_images.moments, triton_images.padded
+pooled, rectified, scaled = triton_images.pooled, triton_images.rectified, triton_images.scaled
 
 
 def drive(
@@ -119,6 +117,40 @@ def _reads(pre: Tensor, weight: Tensor) -> bool:
     if isinstance(pre, Patches):
         return not pre.side and _serves(weight, pre.image)
     return pre.ndim == 2 and _serves(weight, pre)
+
+
+def fuses(x: Tensor) -> bool:
+    """See `torch_backend.fuses`."""
+    return triton_images.fuses(x) and not torch.is_grad_enabled() and _serves(x)
+
+
+def running_moments(
+    x: Tensor, past: tuple[Tensor, Tensor, Tensor], least: float, eps: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+    """See `torch_backend.running_moments`."""
+    serves = _serves(x, *past[:2])
+    return triton_images.running_moments(x, past, least, eps) if serves else None
+
+
+def follow(past: tuple[Tensor, Tensor, Tensor], mean: Tensor, var: Tensor, least: float) -> bool:
+    """See `torch_backend.follow`."""
+    serves = bool(mean.numel()) and _serves(mean, var, *past[:2])
+    if serves:
+        triton_images.follow(past, mean, var, least)
+    return serves
+
+
+def move(mean: Tensor, var: Tensor, to: tuple[Tensor, Tensor], share: float) -> None:
+    """See `torch_backend.move`."""
+    serves = _serves(mean, var, *to)
+    (triton_images if serves else torch_backend).move(mean, var, to, share)
+
+
+def powers(x: Tensor, power: float) -> Tensor:
+    """See `streamhebb.kernels.powers`; a power of 1 is one launch of torch's."""
+    whole = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
+    serves = power > 0 and power != 1 and whole and bool(x.numel()) and _serves(x)
+    return triton_images.powers(x, power) if serves else torch_backend.powers(x, power)
 
 
 def _summed(decay: Tensor | None) -> Tensor | None:

@@ -63,10 +63,10 @@ def tiles(m: int, n: int, k: int, precision: str) -> Tiles:
         >>> tiles(1536, 64, 3456, "tf32x3").parts
         6
     """
-    inner = _power(k, 16, 64 if precision == "bf16" else 32)
+    inner = power_of_2(k, 16, 64 if precision == "bf16" else 32)
     if min(m, n) >= 128 and pieces(m, 128) * pieces(n, 128) >= PROGRAMS:
         return Tiles(128, 128, min(inner, 32), 1, 8, 3)  # more does not fit into small cards
-    rows, cols = _power(m, 16, 64), _power(n, 16, 64)
+    rows, cols = power_of_2(m, 16, 64), power_of_2(n, 16, 64)
     found = pieces(m, rows) * pieces(n, cols)
     parts = max(1, min(pieces(PROGRAMS, found), k // INNER, PARTS))
     return Tiles(rows, cols, inner, parts, 4, 3)
@@ -221,7 +221,7 @@ def soft_wta(drive: Tensor, t: float, anti_hebbian: bool) -> Tensor:
             ANTI_HEBBIAN=anti_hebbian, BLOCK_K=WHOLE, num_warps=8,
         )  # fmt: skip
     else:
-        wide = _power(k, 16, WHOLE)
+        wide = power_of_2(k, 16, WHOLE)
         tall = max(1, AT_ONCE // wide)
         launch(
             on_card.soft_wta, (pieces(n, tall),), drive, out, n, k, *drive.stride(), t,
@@ -235,6 +235,6 @@ def pieces(length: int, step: int) -> int:
     return -(-length // max(step, 1))
 
 
-def _power(length: int, least: int, most: int) -> int:
+def power_of_2(length: int, least: int, most: int) -> int:
     """The first power of 2 that is not smaller, within bounds."""
     return min(most, max(least, 1 << max(length - 1, 0).bit_length()))

@@ -105,9 +105,8 @@ class BatchNorm(Layer):
         count = x.numel() // self.n_in
         self._check_count(count)
         if x.ndim == 4 and kernels.fuses(x):
-            mean, var = kernels.moments(x, each=False)
-            out = kernels.scaled(x, mean, (var + self.eps).rsqrt_())
-            return out, _Moments(mean[0], var[0] * (count / max(count - 1, 1)))
+            mean, scale, var = kernels.statistics(x, self.eps)
+            return kernels.scaled(x, mean, scale), _Moments(mean[0], var)
         # With momentum 1, torch's running statistics are those of this mini-batch.
         present = _Moments(x.new_zeros(self.n_in), x.new_zeros(self.n_in))
         out = F.batch_norm(x, *present, training=True, momentum=1.0, eps=self.eps)
@@ -134,8 +133,7 @@ class BatchNorm(Layer):
 
     def learn(self, seen: _Moments, modulator: Any = 1.0) -> None:
         """Move the running statistics."""
-        self.mean.lerp_(seen.mean, self.momentum)
-        self.var.lerp_(seen.var, self.momentum)
+        kernels.move(self.mean, self.var, seen, self.momentum)
 
     def nonlocal_parts(self) -> tuple[str, ...]:
         """The mini-batch statistics."""
@@ -194,6 +192,10 @@ class RunningNorm(Layer):
         _check_channels(self, self.n_in, shape)
         return shape
 
+    @property
+    def _past(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.mean, self.var, self.age
+
     def _blend(self, present: _Moments, share: Tensor) -> _Moments:
         share = share.to(self.mean.dtype)
         apart = present.mean - self.mean
@@ -222,16 +224,24 @@ class RunningNorm(Layer):
 
     def respond(self, x: Tensor) -> Tensor:
         """Normalise each sample by the past and itself; changes nothing."""
-        return self._normalise(x, self._present(x))
+        return self.observe(x)[0]
 
     def observe(self, x: Tensor) -> tuple[Tensor, _Moments]:
         """Normalise as ``respond`` does, and keep the moments for ``learn``."""
+        if x.ndim == 4:
+            found = kernels.running_moments(x, self._past, 1 / self.tau, self.eps)
+            if found is not None:
+                mean, var, middle, scale = found
+                return kernels.scaled(x, middle, scale), _Moments(mean, var)
         present = self._present(x)
         return self._normalise(x, present), present
 
     def learn(self, seen: _Moments, modulator: Any = 1.0) -> None:
         """Store the statistics, moved by what was seen."""
         batch: float = seen.mean.shape[0]
+        least = 1 - (1 - 1 / self.tau) ** batch
+        if self.peers is None and kernels.follow(self._past, *seen, least):
+            return
         if self.peers is not None:
             apart = seen.mean - self.mean
             first, second = (

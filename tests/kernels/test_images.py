@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 import streamhebb as sh
 from streamhebb import kernels
+from streamhebb.frames import Frame, Mode
 from streamhebb.kernels.images import Pool, Rectified, Scaled
 from streamhebb.lazy import made
 
@@ -122,6 +123,35 @@ def test_what_is_not_a_number_is_handed_on(largest):
         assert bool(kernels.powers(x, 2.0)[0, 3, 2, 2].isnan())
         mean, _ = kernels.moments(x, each=False)
         assert mean.isnan().nonzero().tolist() == [[0, 3]]
+
+
+def test_what_a_recording_hands_over_is_made_each_time():
+    """A twin is written again and again; what one frame got must not be what the next one gets."""
+    x = draw((2, 16, 6, 6), last=True)
+    twin, frames = Frame(x.clone(), 2, [None], [1.0, 1.0]), []
+    with kernels.use("numba"):
+        twin.out[1] = kernels.rectified(twin.out[0], 1.0)
+        twin.out[2] = twin.out[0] * 2  # stands for the end of a recorded task
+        for seed in range(2):
+            frame = Frame(draw(x.shape, seed, last=True), 2, [None], [1.0, 1.0])
+            frame.activity = True
+            twin.load(frame)
+            twin.hand_over(frame)
+            frames.append(frame)
+        for frame in frames:
+            assert torch.equal(frame.out[1], made(kernels.rectified(frame.out[0], 1.0)))
+
+
+def test_what_a_stage_hands_on_is_made():
+    """Others read it, in other lanes, and a recording must have it in its buffer."""
+    net = sh.StreamNet(
+        sh.Conv2d(3, 16, 3), sh.Triangle(), sh.RunningNorm(16), input_shape=(3, 6, 6), seed=0
+    )
+    frame = Frame(draw((2, 3, 6, 6)), 3, [None], [1.0] * 3)
+    with kernels.use("numba"):
+        for task in net.planner.step(Mode.LEARN).plan:
+            task.run(frame)
+    assert [type(out) is torch.Tensor for out in frame.out[1:]] == [True, True, True]
 
 
 def test_where_gradients_are_wanted_every_step_is_made():

@@ -11,8 +11,9 @@ from torch import Tensor
 
 import streamhebb as sh
 from streamhebb import kernels
-from streamhebb.kernels import triton_backend, triton_learning
+from streamhebb.kernels import triton_backend, triton_images, triton_learning
 from streamhebb.kernels.at_once import DIVISORS
+from streamhebb.kernels.images import Pool
 from streamhebb.lazy import times
 from streamhebb.schedule import CudaGraphs, Serial
 from streamhebb.values import LocalUpdate, Outer
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.skipif(
     reason="needs a CUDA card of compute capability 8.0 and the extra triton",
 )
 
+IMAGES = [(1, 3, 32, 32), (64, 3, 32, 32), (1, 384, 8, 8), (10, 96, 16, 16)]
 SHAPES = [(1, 100, 784), (64, 1536, 3456), (640, 384, 864), (10240, 96, 75)]  # n, n_out, n_in
 
 
@@ -31,11 +33,12 @@ def no_gradients() -> Iterator[None]:
         yield
 
 
-def drawn(n: int, n_out: int, n_in: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+def drawn(shape: tuple[int, int, int], seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """``post``, ``pre``, ``weight``."""
+    n, n_out, n_in = shape
     chance = torch.Generator().manual_seed(seed)
     shapes = (n, n_out), (n, n_in), (n_out, n_in)
-    y, x, w = (torch.randn(shape, generator=chance).cuda() for shape in shapes)
+    y, x, w = (torch.randn(each, generator=chance).cuda() for each in shapes)
     return y, x, w
 
 
@@ -57,6 +60,65 @@ def step(y: Tensor, x: Tensor, w: Tensor, precision: str = "tf32x3") -> list[Ten
     return found
 
 
+def images(shape: tuple[int, ...], seed: int = 0) -> tuple[Tensor]:
+    """Channels last, as a layer hands them on, but for the first one."""
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).cuda()
+    return (x if shape[1] == 3 else x.contiguous(memory_format=torch.channels_last),)
+
+
+def around(x: Tensor) -> list[Tensor]:
+    """All that stands around a convolution."""
+    mean, scale, var = triton_images.statistics(x, 1e-5)
+    past = (*x.new_zeros(2, x.shape[1]), x.new_ones((), dtype=torch.float64))
+    running = triton_images.running_moments(x, past, 0.1, 1e-5)
+    triton_images.follow(past, *running[:2], 0.1)
+    own = mean[0].clone(), var.clone()
+    triton_images.move(*own, past[:2], 0.1)
+    plain = triton_images.padded(x, None, None, 1, False)
+    whole = triton_images.padded(x, mean, scale, 1, True)
+    pools = Pool(True, 4, 2, 1), Pool(False, 2, 2, 0)
+    each = [triton_images._pooled(x, power, pool, 0.7) for power in (1.0, 1.4) for pool in pools]
+    powers = triton_images.powers(x, 0.7)
+    return [mean, scale, var, *running, *past, *own, plain, whole, *each, powers]
+
+
+def around_strided(x: Tensor) -> list[Tensor]:
+    """Of that, what takes any strides."""
+    mean, scale, var = triton_images.statistics(x, 1e-5)
+    whole = triton_images.padded(x, mean, scale, 1, True)
+    return [mean, scale, var, whole, triton_images._pooled(x, 1.0, Pool(True, 2, 2, 0))]
+
+
+Work = Callable[..., list[Tensor]]
+works = pytest.mark.parametrize(
+    ("work", "inputs", "shape"),
+    [(step, drawn, shape) for shape in SHAPES] + [(around, images, shape) for shape in IMAGES],
+)
+
+
+@pytest.mark.parametrize("shape", IMAGES)
+def test_what_stands_around_a_convolution_is_as_exact_as_torch(shape: Any) -> None:
+    (x,) = images(shape)
+    wide = x.double()
+    found = around(x)
+    var, mean = torch.var_mean(wide, (0, 2, 3), correction=0)
+    scale = (var + 1e-5).rsqrt()
+    sizes = wide.sub(mean[:, None, None]) * scale[:, None, None]
+    above = (wide - wide.mean(1, keepdim=True)).relu()
+    pools = Pool(True, 4, 2, 1), Pool(False, 2, 2, 0)
+    pooled = [pool(above**power) ** 0.7 for power in (1.0, 1.4) for pool in pools]
+    expected = {
+        0: mean[None], 1: scale[None], 2: torch.var(wide, (0, 2, 3)),
+        13: torch.nn.functional.pad(sizes, (1,) * 4, mode="reflect").permute(0, 2, 3, 1),
+        **dict(enumerate(pooled, 14)), 18: wide.relu() ** 0.7,
+    }  # fmt: skip
+    for place, right in expected.items():
+        # What lies near a mean is as exact as the mean; powers below 1 are steep there.
+        most = 5e-4 if 14 <= place < 18 else 3e-6
+        torch.testing.assert_close(found[place].double(), right, rtol=3e-6, atol=most)
+    torch.testing.assert_close(found[18].double(), expected[18], rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(
     ("precision", "most", "least"), [("tf32x3", 2e-6, 0), ("ieee", 2e-6, 0), ("bf16", 1e-2, 1e-5)]
@@ -64,7 +126,7 @@ def step(y: Tensor, x: Tensor, w: Tensor, precision: str = "tf32x3") -> list[Ten
 def test_products_are_as_exact_as_their_names_say(
     shape: Any, precision: str, most: float, least: float
 ) -> None:
-    y, x, w = drawn(*shape)
+    y, x, w = drawn(shape)
     update = LocalUpdate((Outer(y, x),))
     pairs = [
         (triton_backend.drive(x, w, precision=precision), x, w.mT),
@@ -76,61 +138,64 @@ def test_products_are_as_exact_as_their_names_say(
         assert least <= worst <= most
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_every_run_gives_the_same_bits_on_any_stream(shape: Any) -> None:
-    y, x, w = drawn(*shape)
-    first = step(y, x, w)
+@works
+def test_every_run_gives_the_same_bits_on_any_stream(work: Work, inputs: Any, shape: Any) -> None:
+    given = inputs(shape)
+    first = work(*given)
     torch.cuda.synchronize()
     for _ in range(3):
         with torch.cuda.stream(torch.cuda.Stream()):
-            again = step(y, x, w)
+            again = work(*given)
             torch.cuda.synchronize()
         assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_a_recorded_graph_gives_the_bits_of_a_plain_call(shape: Any) -> None:
-    inputs = drawn(*shape)
+@works
+def test_a_recorded_graph_gives_the_bits_of_a_plain_call(
+    work: Work, inputs: Any, shape: Any
+) -> None:
+    given = inputs(shape)
     with torch.cuda.stream(torch.cuda.Stream()):
-        step(*inputs)  # compiles
+        work(*given)  # compiles
         torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        recorded = step(*inputs)
+        recorded = work(*given)
     for seed in (1, 2):
-        fresh = drawn(*shape, seed)
-        for here, value in zip(inputs, fresh, strict=True):
+        fresh = inputs(shape, seed)
+        for here, value in zip(given, fresh, strict=True):
             here.copy_(value)
         graph.replay()
         torch.cuda.synchronize()
-        expected = step(*fresh)
+        expected = work(*fresh)
         assert all(torch.equal(a, b) for a, b in zip(recorded, expected, strict=True))
 
 
 @pytest.mark.parametrize(
-    ("images", "kernel", "n_out"),
+    ("shape", "kernel", "n_out"),
     [((2, 36, 36, 3), 5, 96), ((1, 18, 18, 96), 3, 384), ((1, 10, 10, 384), 3, 1536)],
 )
 @pytest.mark.parametrize("precision", triton_backend.PRECISIONS)
 def test_windows_are_read_where_they_lie(
-    images: Any, kernel: int, n_out: int, precision: str
+    shape: Any, kernel: int, n_out: int, precision: str
 ) -> None:
     chance = torch.Generator().manual_seed(0)
-    image = torch.randn(images, generator=chance).cuda()
+    image = torch.randn(shape, generator=chance).cuda()
     seen = kernels.Patches(image, 0, False, (kernel, kernel))
-    y, x, w = drawn(seen.shape[0], n_out, seen.shape[1])
+    y, x, w = drawn((seen.shape[0], n_out, seen.shape[1]))
     x.copy_(seen.make())
     both = step(y, seen, w, precision), step(y, x, w, precision)
     assert all(torch.equal(a, b) for a, b in zip(*both, strict=True))
 
 
-def test_nobody_waits_for_the_card() -> None:
-    inputs = drawn(64, 96, 75)
-    step(*inputs)
+@works
+def test_nobody_waits_for_the_card(work: Work, inputs: Any, shape: Any) -> None:
+    given = inputs(shape)
+    work(*given)
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        step(*inputs)
+        work(*given)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
@@ -141,18 +206,23 @@ def test_places_beyond_32_bits() -> None:
         pytest.skip("needs 11 GB of the card's memory")
     memory = torch.empty(size, device="cuda")
     far = memory.as_strided((2, 32), (size - 32, 1))  # two rows at both ends
-    far.copy_(drawn(2, 1, 32)[1])
+    far.copy_(drawn((2, 1, 32))[1])
     near = far.clone()
-    w = drawn(1, 40, 32)[2]
+    w = drawn((1, 40, 32))[2]
     assert torch.equal(triton_backend.drive(far, w), triton_backend.drive(near, w))
     assert torch.equal(triton_backend.drive(w, far), triton_backend.drive(w, near))
     shares = triton_backend.soft_wta(far, 1.0, True), triton_backend.soft_wta(near, 1.0, True)
     assert torch.equal(*shares)
-    y, x, _ = drawn(3, 2, 32)
+    y, x, _ = drawn((3, 2, 32))
     for weight in (far, near):
         rates = kernels.rates(kernels.lengths(weight), 0.1, 0.5)
         triton_learning.learn(y, x, None, weight, rates, "largest", 1e-30, None, "tf32x3")
     assert torch.equal(far, near)
+    del near, far
+    image = memory.as_strided((2, 3, 4, 4), (size - 48, 1, 12, 3))  # two images at both ends
+    image.copy_(images((2, 3, 4, 4))[0])
+    apart, together = around_strided(image), around_strided(image.clone())
+    assert all(torch.equal(a, b) for a, b in zip(apart, together, strict=True))
 
 
 def published(scheduler: Any, backend: str, batches: list[Tensor]) -> list[Tensor]:

@@ -35,6 +35,7 @@ def compiled(capability: int, folder: Path, *words: str) -> list[dict[str, Any]]
 def check(found: list[dict[str, Any]], capability: int) -> None:
     names = {"product", "finish", "soft_wta", "soft_wta_wide"}
     names |= {"search", "gather", "renew", "apply"}
+    names |= {"moments", "join", "follow", "lerp", "padded", "pooled", "powers"}
     assert {each["kernel"] for each in found} == names
     for each in found:
         assert each["shared"] <= SHARED[capability] * 1024, each

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from streamhebb import kernels
-from streamhebb.kernels import triton_backend, triton_launch, triton_learning
+from streamhebb.kernels import triton_backend, triton_images, triton_launch, triton_learning
+from streamhebb.kernels.images import Pool
 from streamhebb.lazy import times
 
 
@@ -34,6 +35,25 @@ class NoCard:
 
     def get_current_stream(self, device: int) -> int:
         return 0
+
+
+def around(x: Any) -> None:
+    """What stands around a convolution of images like these."""
+    channels, last = x.shape[1], x.contiguous(memory_format=torch.channels_last)
+    past = (*torch.zeros(2, channels), torch.zeros((), dtype=torch.float64))
+    for images in (x, last):
+        mean, scale, _ = triton_images.statistics(images, 1e-5)
+        triton_images.running_moments(images, past, 0.1, 1e-5)
+        triton_images.padded(images, mean, scale, 1, images is last)
+    triton_images.follow(past, *triton_images.moments(x, True), 0.1)
+    triton_images.move(*past[:2], past[:2], 0.1)
+    triton_images.padded(last, None, None, 0, False)
+    if x.shape[2] > 1:
+        triton_images._pooled(last, 1.0, Pool(True, 4, 2, 1), 0.7)
+        triton_images._pooled(last, 1.4, Pool(False, 2, 2, 0))
+    triton_images._pooled(torch.zeros(1, 5000, 2, 2), 1.4, Pool(False, 2, 2, 0), 0.7)
+    triton_images._pooled(x, 0.7, Pool(True, 1, 1, 0))
+    triton_images.powers(x, 0.7)
 
 
 @torch.no_grad()
@@ -99,6 +119,9 @@ def main(capability: int, large: bool) -> None:
         convolve((2, 20, 20, 3), 24, "tf32x3")
     for width in (96, triton_launch.WHOLE + 1):
         triton_launch.soft_wta(torch.zeros(2, width), 1.0, True)
+    for shape in [(64, 3, 32, 32), (1, 96, 16, 16), (64, 384, 8, 8)] if large else [(2, 3, 64, 64)]:
+        around(torch.zeros(shape))
+    around(torch.zeros(1, 1, 1, 1))
     print(json.dumps({"triton": triton.__version__, "compiled": found}))
 
 

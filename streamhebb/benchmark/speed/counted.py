@@ -13,7 +13,14 @@ from torch.utils._pytree import tree_leaves
 
 from streamhebb.kernels._triton import Launch, heard
 
-_VIEWS = ("aten::view", "aten::as_strided", "aten::t", "aten::detach", "aten::alias")
+_VIEWS = (
+    "aten::view",
+    "aten::_unsafe_view",
+    "aten::as_strided",
+    "aten::t",
+    "aten::detach",
+    "aten::alias",
+)
 
 
 @dataclass
