@@ -62,8 +62,8 @@ class Learning(Estimator, Scheduled, Kept):
                 step.
             DivergedError: if the last output of a block is no longer finite, as after weights that
                 are not. One more block may have been learned from by then.
-            Exception: what a layer raised. The steps before it have been learned from; layers below
-                may have learned from a few after it, at most those of two blocks.
+            Exception: what a layer raised. The steps before it have been learned from; other layers
+                may have learned from it, and from a few after it, at most those of two blocks.
 
         Example:
             >>> import torch
