@@ -114,7 +114,7 @@ class Block:
 
     def twin(self) -> Block:
         """Return a block of the same kind with an input buffer of its own."""
-        twin = Block(torch.empty_like(self.x), self.layers)
+        twin = Block(torch.zeros_like(self.x), self.layers)  # finite, whoever looks at it
         twin.settings, twin.checked = self.settings, False
         return twin
 

@@ -144,7 +144,10 @@ def test_any_net_any_block_any_order(
 ) -> None:
     make = draw_net(seed)
     right, net = make(), make()
-    if any(isinstance(layer, sh.BatchNorm) for layer in right.layers) and len(right.input_shape) < 3:
+    if (
+        any(isinstance(layer, sh.BatchNorm) for layer in right.layers)
+        and len(right.input_shape) < 3
+    ):
         batch = max(batch, 2)
     xs = set_of(count, *right.input_shape, seed=seed)
     for row in bad:
@@ -176,12 +179,16 @@ def test_lanes_that_lagged_before_do_not_lag_here() -> None:
     for seed in range(5):
         net, right = dense(), dense()
         net.scheduler = Shuffled(seed=seed, flight=3)
+        net.learn(xs, block=4)
+        by_steps(right, xs, 1)
+        assert all(task.past is None for task in net.planner.block(4))
         for each in (net, right):
             for _ in each.run(xs[:1], order=sh.Stale(2)):
                 pass
         net.learn(xs[1:], block=4)
         net.learn(xs, block=3)
         assert_same(net, by_steps(right, torch.cat([xs[1:], xs]), 1))
+        assert all(len(task.waits_for) == 2 for task in net.planner.block(4)[:-1:2])
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
@@ -346,7 +353,9 @@ def test_a_layer_that_raises(at: list[set[int]], scheduler: str, where: str) -> 
         with pytest.raises(ValueError, match="of") as wanted:
             by_steps(right, xs, 1)
         with failing(at, where) as net:
-            net.scheduler = Shuffled(turn, 2) if scheduler == "Shuffled" else SCHEDULERS[scheduler]()
+            net.scheduler = (
+                Shuffled(turn, 2) if scheduler == "Shuffled" else SCHEDULERS[scheduler]()
+            )
             with pytest.raises(ValueError, match="of") as found:
                 net.learn(xs, block=5)
             assert str(found.value) == str(wanted.value) == f"{where} of {first}"

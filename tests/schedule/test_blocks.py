@@ -264,7 +264,9 @@ def test_layers_overlap_within_a_block() -> None:
     numbers = [number for number, _ in order]
     assert numbers != sorted(numbers)
     for lane in {task.lane for task in plan}:
-        mine = [number for number, name in order if name in {t.name for t in plan if t.lane == lane}]
+        mine = [
+            number for number, name in order if name in {t.name for t in plan if t.lane == lane}
+        ]
         assert mine == sorted(mine)
 
 
