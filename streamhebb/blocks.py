@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeAlias
 
@@ -15,7 +14,6 @@ from streamhebb.races import UNCHECKED
 from streamhebb.schedule import Plan, Task, make_plan
 
 Run: TypeAlias = Callable[["Block"], object]
-Leave: TypeAlias = Callable[[Frame], None] | None
 
 
 class Block:
@@ -131,45 +129,49 @@ class Block:
         return f"samples {self.number} to {self.number + len(self) - 1}"
 
 
-def unrolled(step: Plan, count: int, stages: Sequence[range], keep: bool = False) -> Plan:
+def unrolled(step: Plan, count: int, stages: Sequence[range]) -> Plan:
     """Return the plan of so many steps in a row, each over its own part of a block.
 
-    What a part no longer needs is let go of once its stage has learned. What one stage hands to the
-    next stays on a device, which hears nothing of what Python lets go of: there its memory could be
-    given to the one while the other still reads.
+    What a stage has kept or made for itself is let go of once it has learned. What it hands on is
+    not: memory that is let go of on one stream of a device may be given out again there while
+    another still reads. So a part begins only when one some steps before it has ended in all lanes,
+    and that one is let go of then: whatever is sent to any lane from then on comes after its end.
 
     Args:
         step: the plan of a step; each stage has a lane of its own.
         count: of steps.
         stages: the layers of each.
-        keep: leave what one stage hands to the next on the host, too.
     """
-    each = len(step)
+    each, ahead = len(step), len(stages) + 2
     lanes = list(dict.fromkeys(task.lane for task in step))
     closing = {task.lane: position for position, task in enumerate(step)}
+    others = [position for lane, position in closing.items() if lane != step[0].lane]
     tasks = []
     for place in range(count):
+        past = place - ahead
         for position, task in enumerate(step):
             at = place * each + position
-            leave: Leave = None
-            if closing[task.lane] == position:
-                span = stages[lanes.index(task.lane)]
-                last = span.stop == stages[-1].stop
-                leave = functools.partial(
-                    _let_go,
-                    span=span,
-                    below=not keep and span.start > 0,
-                    above=not keep and last and place < count - 1,
-                )
-            run = _part(task, place, at, opens=not position, leave=leave)
             after = tuple(place * each + other for other in task.after)
+            if not position and past >= 0:
+                after += tuple(past * each + other for other in others)
+            ends = closing[task.lane] == position
+            run = _part(
+                task,
+                place,
+                at,
+                opens=not position,
+                past=past,
+                leaves=stages[lanes.index(task.lane)] if ends else None,
+            )
             tasks.append(dataclasses.replace(task, run=run, after=after))
     end = step[-1]
     tasks.append(Task("look", end.lane, (len(tasks) - 1,), _look, end.past))
     return make_plan(tasks)
 
 
-def _part(task: Task, place: int, position: int, *, opens: bool, leave: Leave) -> Run:
+def _part(
+    task: Task, place: int, position: int, *, opens: bool, past: int, leaves: range | None
+) -> Run:
     """Return what a task does to its part of a block.
 
     Args:
@@ -177,46 +179,33 @@ def _part(task: Task, place: int, position: int, *, opens: bool, leave: Leave) -
         place: of the part.
         position: of the task in the whole plan.
         opens: whether it is the first of the part.
-        leave: what is done when the stage is through with the part.
+        past: the part that has ended when this one begins, if there is one.
+        leaves: the layers that are through with the part afterwards, if any.
     """
     do = task.run
 
     def run(block: Block) -> object:
         part = block.parts[place]
         try:
-            if opens and (part is None or not block.checked):
-                part = block.open(place)
+            if opens:
+                if past >= 0:
+                    block.parts[past] = None
+                if part is None or not block.checked:
+                    part = block.open(place)
             answer = do(part)
         except BaseException as error:
             block.note(place, error)
             error.add_note(f"in {task.name!r} of {part or block}")
             raise
-        if leave is not None:
-            leave(part)
+        if leaves is not None:
+            for layer in leaves:
+                part.seen[layer] = None
+            for layer in leaves[1:]:
+                part.out[layer] = None
         block.done.add(position)
         return answer
 
     return run
-
-
-def _let_go(part: Frame, span: range, below: bool, above: bool) -> None:
-    """Drop what a stage has kept and made for itself.
-
-    Args:
-        part: it has learned from.
-        span: its layers.
-        below: drop what it got, too, if the host works on it.
-        above: drop what it made, too.
-    """
-    out = part.out
-    for place in span:
-        part.seen[place] = None
-        if place > span.start:
-            out[place] = None
-    if below and out[0].device.type == "cpu":
-        out[span.start] = None
-    if above:
-        out[span.stop] = None
 
 
 def _look(block: Block) -> None:

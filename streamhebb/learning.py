@@ -42,15 +42,16 @@ class Learning(Estimator, Scheduled, Kept):
         scheduler allows; two are in flight. Best on a GPU with
         ``CudaGraphs(per="wavefront", slots=1)``, which plays a block back as one graph.
 
-        Where each step must be seen by itself (a ``wake``, several processes that learn one net),
-        this is a loop over ``step``.
+        It is the net's scheduler that is used; ``"auto"`` chooses none here. Where each step must
+        be seen by itself (a ``wake``, several processes that learn one net), this is a loop over
+        ``step``.
 
         Args:
             xs: array or tensor ``(N, *input_shape)``, floating point, on the host or where the net
                 is; must not change until this returns. From the host a GPU gets it block by block.
             batch_size: samples a step; the last one may have fewer.
-            block: steps that are handed over at once. Its memory, on a GPU, is that of what one
-                stage hands to the next, for so many steps.
+            block: steps that are handed over at once. Its memory is that of its input, and of what
+                stages hand on in as many steps as there are stages, and two.
 
         Returns:
             How many samples were learned from.
@@ -63,7 +64,7 @@ class Learning(Estimator, Scheduled, Kept):
             DivergedError: if the last output of a block is no longer finite, as after weights that
                 are not. One more block may have been learned from by then.
             Exception: what a layer raised. The steps before it have been learned from; other layers
-                may have learned from it, and from a few after it, at most those of two blocks.
+                may have learned from it, and from a few after it.
 
         Example:
             >>> import torch

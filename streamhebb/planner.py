@@ -112,9 +112,7 @@ class Planner:
         found = self._blocks.get(key)
         if found is None:
             step = self._make(Mode.LEARN, InOrder(), frozenset(), asked=False)
-            # Races are told by what is there: dropped by one stage, it is missed by the other.
-            keep = self.races is not None
-            found = self._blocks[key] = unrolled(step.plan, count, self.stages, keep)
+            found = self._blocks[key] = unrolled(step.plan, count, self.stages)
         return found
 
     def _make(self, mode: Mode, order: Order, resting: frozenset[int], asked: bool = True) -> Step:

@@ -12,10 +12,20 @@ from torch import Tensor
 
 import streamhebb as sh
 from streamhebb import learning
-from streamhebb.blocks import Block, unrolled
+from streamhebb.blocks import Block
 from streamhebb.frames import Mode
 from streamhebb.races import UNCHECKED
-from streamhebb.schedule import CudaGraphs, CudaLanes, Plan, Replay, Serial, Task, Threads, Trace
+from streamhebb.schedule import (
+    CudaGraphs,
+    CudaLanes,
+    Plan,
+    Replay,
+    Serial,
+    Shuffled,
+    Task,
+    Threads,
+    Trace,
+)
 from tests.schedule.fake_device import DeviceError, FakeDevice
 from tests.schedule.random_nets import differences, learned
 
@@ -242,6 +252,15 @@ def test_the_plan_is_the_steps_in_a_row_and_a_look() -> None:
             assert task.after == tuple(place * len(step) + other for other in one.after)
 
 
+def test_a_part_begins_when_one_before_it_has_ended_in_all_lanes() -> None:
+    net = make_net()
+    plan, each, ahead = net.planner.block(8), 6, len(net.planner.stages) + 2
+    assert [plan[place * each].after for place in range(8)] == [
+        *[()] * ahead,
+        *[(place * each + 3, place * each + 5) for place in range(8 - ahead)],
+    ]
+
+
 def test_layers_overlap_within_a_block() -> None:
     """A lower lane goes on to the next part while the upper one still learns from this one."""
     trace = Trace()
@@ -305,16 +324,27 @@ def test_a_twin_is_a_block_of_the_same_kind_that_nobody_checks() -> None:
     assert wider.key != block.key
 
 
-def test_what_is_kept_of_a_part_is_what_the_next_stage_needs() -> None:
+@pytest.mark.parametrize("scheduler", [Serial(), Shuffled(1, 2)], ids=str)
+def test_what_is_kept_of_a_block_is_what_stages_hand_on_in_a_few_steps(scheduler: Any) -> None:
     net = make_net()
-    block = Block(set_of(2, 1, 6, 6)[:, None], len(net.layers))
-    for keep in (False, True):
-        step = net.planner._make(Mode.LEARN, sh.InOrder(), frozenset(), asked=False).plan
-        with torch.no_grad():
-            Serial().submit(unrolled(step, 2, net.planner.stages, keep), block).wait()
-        there = [[out is not None for out in part.out] for part in block.parts]
-        ends = {0, *(span.stop for span in net.planner.stages)} if keep else {0}
-        last = {len(net.layers)} | ends
-        assert there == [[n in held for n in range(len(net.layers) + 1)] for held in (ends, last)]
-        assert all(seen is None for part in block.parts for seen in part.seen)
-        block.parts = [None, None]
+    ends = {0, *(span.stop for span in net.planner.stages)}
+    block = Block(set_of(9, 1, 6, 6)[:, None], len(net.layers))
+    most = 0
+
+    def counting(task: Task) -> Task:
+        def run(block: Block) -> object:
+            nonlocal most
+            answer = task.run(block)
+            most = max(most, sum(part is not None for part in block.parts))
+            return answer
+
+        return dataclasses.replace(task, run=run)
+
+    with torch.no_grad():
+        scheduler.submit(tuple(map(counting, net.planner.block(9))), block).wait()
+    left = block.parts[4:]
+    assert block.parts[:4] == [None] * 4
+    assert most == len(net.planner.stages) + 2
+    for part in left:
+        assert [n for n, out in enumerate(part.out) if out is not None] == sorted(ends)
+        assert all(seen is None for seen in part.seen)
