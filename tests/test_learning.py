@@ -156,9 +156,19 @@ def test_any_net_any_block_any_order(
     net.planner = net._make_planner()
     with net:
         net.scheduler = SCHEDULERS[scheduler]()
-        net.learn(xs, batch_size=batch, block=block)
-        by_steps(right, xs, batch) if count else None
-        assert_same(net, right)
+        told = []
+        for work in (
+            lambda: net.learn(xs, batch_size=batch, block=block),
+            lambda: by_steps(right, xs, batch) if count else None,
+        ):
+            try:
+                work()
+                told.append("")
+            except DivergedError as error:  # some nets do
+                told.append(str(error).partition(" is no")[0])
+        assert told[0] == told[1]
+        if not told[0]:
+            assert_same(net, right)
 
 
 def test_it_goes_on_from_call_to_call_and_from_steps() -> None:
