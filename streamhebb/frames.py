@@ -96,7 +96,7 @@ class Frame:
 
     def twin(self) -> Frame:
         """Return a frame of the same kind with an input buffer of its own."""
-        twin = Frame(torch.empty_like(self.out[0]), len(self.seen), self.target, self.modulator)
+        twin = Frame(torch.zeros_like(self.out[0]), len(self.seen), self.target, self.modulator)
         twin.mode, twin.settings, twin.born = self.mode, self.settings, UNCHECKED
         return twin
 

@@ -41,6 +41,17 @@ class Kept(nn.Module):
         return cast("list[Layer]", list(self.layers))
 
     @property
+    def place(self) -> tuple[torch.device, torch.dtype]:
+        """The device it is on, and its precision."""
+        for value in self.buffers():
+            if value.is_floating_point() and value.dtype != torch.float64:
+                return value.device, value.dtype
+        for value in self.buffers():
+            if value.is_floating_point():
+                return value.device, value.dtype
+        return torch.device("cpu"), torch.float32
+
+    @property
     def grows(self) -> bool:
         """Whether classes may appear during the stream."""
         return self.readout is not None and self.readout.open

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,25 +11,23 @@ from torch import Tensor, nn
 from streamhebb import inputs, races, watch
 from streamhebb.chain import check_layers, sample_ndim, trace_shapes
 from streamhebb.clock import Clock, WallClock
-from streamhebb.errors import ConfigError, RunawayWarning
-from streamhebb.estimator import Estimator
+from streamhebb.errors import ConfigError
 from streamhebb.flow import Flow, Modulator, Refused
 from streamhebb.frames import Frame, Mode
-from streamhebb.kept import Kept
 from streamhebb.layers import Layer
 from streamhebb.layers.wired import WiredLayer
+from streamhebb.learning import Learning
 from streamhebb.parts import require_choice
 from streamhebb.planner import Planner
 from streamhebb.readouts import Readout
 from streamhebb.running import Run
 from streamhebb.schedule import Scheduler
-from streamhebb.scheduled import Scheduled
 from streamhebb.tuning import choose
 from streamhebb.values import Sample, Shape, StepResult
 from streamhebb.wake import Wake
 
 
-class StreamNet(Estimator, Scheduled, Kept):
+class StreamNet(Learning):
     """A net that learns from every sample it sees, layer by layer, with nothing flowing back.
 
     Args:
@@ -129,17 +126,6 @@ class StreamNet(Estimator, Scheduled, Kept):
                     f"{self.names[-1]} gives {out[0]} for samples of shape {shape}"
                 )
         self.input_shape = shape
-
-    @property
-    def place(self) -> tuple[torch.device, torch.dtype]:
-        """The device it is on, and its precision."""
-        for value in self.buffers():
-            if value.is_floating_point() and value.dtype != torch.float64:
-                return value.device, value.dtype
-        for value in self.buffers():
-            if value.is_floating_point():
-                return value.device, value.dtype
-        return torch.device("cpu"), torch.float32
 
     # -- the step ------------------------------------------------------------------------------
 
@@ -282,10 +268,7 @@ class StreamNet(Estimator, Scheduled, Kept):
         if isinstance(frame, Refused):
             return frame.result(self.clock.now() - start)
         if frame.look:
-            for name, layer in zip(self.names, self._layers, strict=True):
-                text = watch.look_for_runaway(name, layer, self.counts["learned"])
-                if text is not None:
-                    warnings.warn(text, RunawayWarning, stacklevel=4)  # whoever called step
+            self.warn_of_runaway(5)  # whoever called step
         scores = self.planner.scores(frame)
         prediction: Any = None
         if scores is not None and self.readout is not None and scores.shape[1]:
@@ -320,8 +303,7 @@ class StreamNet(Estimator, Scheduled, Kept):
 
     def _check_finite(self, values: Tensor) -> None:
         if not inputs.all_finite(values):
-            parts = [*zip(self.names, self._layers, strict=True), ("the readout", self.readout)]
-            raise watch.diverged(parts, self.counts["learned"])
+            raise self.diverged()
 
     # -- many samples in flight ----------------------------------------------------------------
 

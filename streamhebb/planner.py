@@ -6,8 +6,10 @@ import functools
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from streamhebb import kernels
+from streamhebb.blocks import unrolled
 from streamhebb.chain import stages
 from streamhebb.clock import Clock, WallClock
 from streamhebb.errors import ConfigError
@@ -28,6 +30,9 @@ class Step(NamedTuple):
     plan: Plan
     answer: int
 
+
+SETTINGS = ("rate", "plasticity", "method", "precision", "backend")
+"""What may be set of a layer at any step; the first is looked at more closely."""
 
 Run = Callable[[Frame], object]
 Past = tuple[tuple[int, int], ...] | None
@@ -75,6 +80,7 @@ class Planner:
         self.staleness = [Staleness() for _ in self.stages]
         self._loosened = False  # whether learning has had lanes of its own
         self._steps: dict[Any, Step] = {}
+        self._blocks: dict[tuple[int, bool], Plan] = {}
 
     def step(
         self, mode: Mode, order: Order | None = None, resting: frozenset[int] = frozenset()
@@ -98,7 +104,19 @@ class Planner:
             found = self._steps[key] = self._make(mode, order, resting)
         return found
 
-    def _make(self, mode: Mode, order: Order, resting: frozenset[int]) -> Step:
+    def block(self, count: int) -> Plan:
+        """Return the plan of so many steps in a row over a [`Block`][streamhebb.blocks.Block].
+
+        They learn, in order; the readout is not asked. The same plan for the same number.
+        """
+        key = (count, self._loosened)
+        found = self._blocks.get(key)
+        if found is None:
+            step = self._make(Mode.LEARN, InOrder(), frozenset(), asked=False)
+            found = self._blocks[key] = unrolled(step.plan, count, self.stages)
+        return found
+
+    def _make(self, mode: Mode, order: Order, resting: frozenset[int], asked: bool = True) -> Step:
         tasks: list[Task] = []
         before: tuple[int, ...] = ()
         count = len(self.stages)
@@ -139,7 +157,7 @@ class Planner:
                 past = ((lanes[1], behind),) if loose else None
                 tasks.append(Task(f"{verb} {name}", lanes[1], before, run, past))
         answer = before[0]
-        if self.readout is not None:
+        if self.readout is not None and asked:
             score = self._score(self.readout, gated)
             tasks.append(Task("respond readout", count, before, score, always=gated, by_hand=True))
             answer = len(tasks) - 1
@@ -176,16 +194,14 @@ class Planner:
             raise ConfigError(
                 f"{self.wake} looks at values, so tasks cannot be recorded; CudaLanes"
             )
-        found: list[Hashable] = []
+        found: list[Hashable] = [kernels.backend()]
         for name, layer in zip(self.layer_names, self.layers, strict=True):
-            rate = getattr(layer, "rate", None)
-            if getattr(rate, "by_updates", False):
+            said = _said(layer)
+            if getattr(said[0], "by_updates", False):
                 raise ConfigError(
-                    f"{name}: {rate} counts updates, so it cannot be recorded; CudaLanes"
+                    f"{name}: {said[0]} counts updates, so it cannot be recorded; CudaLanes"
                 )
-            found += [repr(rate), getattr(layer, "plasticity", True), getattr(layer, "method", "")]
-            found += [getattr(layer, "precision", ""), getattr(layer, "backend", None)]
-            found += [buffer.data_ptr() for buffer in layer.buffers()]
+            found += [repr(said[0]), *said[1:], *_addresses(layer)]
         return tuple(found)
 
     def start_over(self) -> None:
@@ -291,6 +307,31 @@ class Planner:
             found = standing.scores
         frame.scores = found
         frame.answered = self.clock.now()
+
+
+def _said(layer: Layer) -> list[Any]:
+    """What a layer has of these settings; to look in vain takes nn.Module 2 µs each."""
+    kind: Any = type(layer)  # hashable, which mypy does not see
+    own, known = vars(layer), _known(kind)
+    held = layer._modules.keys() | layer._buffers.keys()
+    return [
+        getattr(layer, word) if word in known or word in own or word in held else None
+        for word in SETTINGS
+    ]
+
+
+@functools.cache
+def _known(kind: Any) -> frozenset[str]:
+    return frozenset(word for word in SETTINGS if hasattr(kind, word))
+
+
+def _addresses(module: nn.Module) -> list[int]:
+    """Where a module's buffers lie; ``buffers()`` takes three times as long."""
+    found = [each.data_ptr() for each in module._buffers.values() if each is not None]
+    for child in module._modules.values():
+        if child is not None:
+            found += _addresses(child)
+    return found
 
 
 def changes(layer: Layer, mode: Mode) -> bool:

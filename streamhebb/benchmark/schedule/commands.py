@@ -106,6 +106,31 @@ def overhead(
 
 
 @app.command()
+def host(
+    batches: Annotated[str, typer.Option(help="Samples a step, e.g. 1,10")] = "1",
+    together: Annotated[int, typer.Option(help="Steps of a block, and of a wavefront.")] = 32,
+    rounds: Rounds = 15,
+    blocks: Annotated[int, typer.Option(help="Blocks of a turn.")] = 8,
+    out: Out = None,
+) -> None:
+    """What a recorded step costs the host, on a device that does nothing: in blocks, and singly."""
+    from streamhebb.benchmark.schedule.host import compare
+
+    for name, value in (("together", together), ("rounds", rounds), ("blocks", blocks)):
+        require("bench schedule host", name, value, at_least=1, whole=True)
+    found = []
+    for batch in whole_numbers("bench schedule", "batches", batches):
+        found += compare(batch, together=together, rounds=rounds, turn=blocks)
+    table = [["batch", "way", "steps together", "µs a step", "best, worst"]]
+    for row in found:
+        spread = f"{row.lowest:.1f}, {row.highest:.1f}"
+        table.append([str(row.batch), row.way, str(row.together), f"{row.us:.1f}", spread])
+    show(table)
+    settings = {"together": together, "rounds": rounds, "blocks": blocks}
+    finish(out, {"settings": settings, "host": [asdict(row) for row in found]})
+
+
+@app.command()
 def balance(
     widths: Annotated[str, typer.Option(help="Neurons a layer, e.g. 900,1500")] = "900,1500",
     batch: Annotated[int, typer.Option(help="Samples a step.")] = 256,

@@ -13,6 +13,7 @@ import typer
 from streamhebb import kernels
 from streamhebb.benchmark.record import Out, finish, show, whole_numbers
 from streamhebb.benchmark.speed.compare import (
+    BLOCKS,
     CHOSEN_WAYS,
     COARSE_WAYS,
     MORE_WAYS,
@@ -33,7 +34,7 @@ def speed(
     ways: Annotated[
         str | None,
         typer.Option(
-            help="Ways of the library, separated by ;",
+            help=f"Ways of the library, separated by ; each may end in '{BLOCKS}'",
             show_default="; ".join(WAYS) + "; or a card's",
         ),
     ] = None,
@@ -53,7 +54,8 @@ def speed(
     if device == "cpu" and kernels.multiplies("cpu"):
         usual = (*usual, *COARSE_WAYS)
     wanted = list(usual) if ways is None else [way.strip() for way in ways.split(";")]
-    possible = tuple(dict.fromkeys((*usual, *MORE_WAYS, *COARSE_WAYS, *CHOSEN_WAYS)))
+    known = dict.fromkeys((*usual, *MORE_WAYS, *COARSE_WAYS, *CHOSEN_WAYS))
+    possible = (*known, *(way + BLOCKS for way in known))
     for way in wanted:
         require_choice("bench speed", "ways", way, possible)
     found: list[Speed] = []
@@ -76,12 +78,13 @@ def speed(
 
 def rows(found: Sequence[Speed]) -> list[list[str]]:
     """A table of what was measured."""
-    title = "batch|threads|malloc|way|learns|ms a step|times as fast|worst, best|floor, ms|of floor"
-    table = [title.split("|")]
+    title = "batch|threads|malloc|way|learns|ms a step|µs a sample|times as fast|worst, best"
+    table = [[*title.split("|"), "floor, ms", "of floor"]]
     for row in found:
         learns = "yes" if row.learns else "no"
         spread = f"{row.lowest:.2f}, {row.highest:.2f}"
-        cells = row.batch, row.threads, row.malloc, row.way, learns, f"{row.ms:.1f}"
-        floor = f"{row.floor:.1f}", f"{100 * row.of_floor:.0f} %"
+        times = f"{row.ms:.3g}" if row.ms < 1 else f"{row.ms:.1f}"
+        cells = row.batch, row.threads, row.malloc, row.way, learns, times, f"{row.us_a_sample:.1f}"
+        floor = f"{row.floor:.3g}", f"{100 * row.of_floor:.0f} %"
         table.append([*map(str, cells), f"{row.times:.2f}", spread, *floor])
     return table

@@ -28,7 +28,7 @@ from streamhebb.benchmark.speed.plain import plain
 from streamhebb.benchmark.tuned import malloc
 from streamhebb.layers import Conv2d
 from streamhebb.net import StreamNet
-from streamhebb.schedule import Threads
+from streamhebb.schedule import CudaGraphs, Threads
 from streamhebb.values import Shape
 
 SHAPE = (3, 32, 32)
@@ -54,6 +54,10 @@ CHOSEN_WAYS = tuple(
 )
 LOOKS = ", only responds"
 LANES = ", layers in threads"
+BLOCKS = ", in blocks"
+"""After a way: ``net.learn``, blocks handed over at once; on a card each is one recorded graph."""
+TOGETHER = 32
+"""Steps of a block on a card. On the CPU as many as a turn has, if that is less."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,11 @@ class Speed:
     floor: float
     of_floor: float
     peak: float
+
+    @property
+    def us_a_sample(self) -> float:
+        """Microseconds of a step, for each of its samples."""
+        return 1000 * self.ms / self.batch
 
 
 def multiplications(net: StreamNet, shape: Shape = SHAPE) -> int:
@@ -153,7 +162,8 @@ def compare(
         count: threads of torch.
         ways: methods of the library's convolutions, each with its backend unless that is torch.
             With more than one thread each is also measured with layers in threads of their own,
-            on the CPU.
+            on the CPU; on a card each is also measured in blocks. Those that end in ``in blocks``
+            are measured so only.
         rounds: turns each side takes.
         seconds: that a turn of the plain step takes, about.
         make: builds the net.
@@ -164,7 +174,7 @@ def compare(
     base = plain(list(net.layers))  # type: ignore[arg-type]
     batches = torch.split(natural_like(8 * batch, shape).to(device), batch)
     with ExitStack() as ends, threads(count):
-        nets = {way: in_this_way(net, way, batches[0]) for way in ways}
+        nets = {way: in_this_way(net, way.removesuffix(BLOCKS), batches[0]) for way in ways}
         start = perf_counter()
         base.step(batches[0])
         base.step(batches[1])
@@ -175,7 +185,16 @@ def compare(
             "plain": partial(turn, base.step, batches, steps),
         }
         for way, each in nets.items():
-            backend = backend_of(way)
+            backend = backend_of(way.removesuffix(BLOCKS))
+            if device == "cuda" or way.endswith(BLOCKS):
+                whole = copy.deepcopy(each)
+                if device == "cuda":
+                    graphs = CudaGraphs(per="wavefront", slots=1, warm_up=1)
+                    whole.scheduler = ends.enter_context(closing(graphs))
+                name = way.removesuffix(BLOCKS) + BLOCKS
+                sides[name] = partial(in_blocks, whole, batches, steps, backend)
+            if way.endswith(BLOCKS):
+                continue
             sides[way] = partial(turn, each.step, batches, steps, backend)
             sides[way + LOOKS] = partial(turn, each.respond, batches, steps, backend)
             if count > 1 and device == "cpu":
@@ -214,6 +233,30 @@ def _in_flight(net: StreamNet, batches: Sequence[Tensor], steps: int, backend: s
     block = [batches[number % len(batches)] for number in range(steps + 1)]
     with kernels.use(backend):
         return in_flight(net, block, None) / steps
+
+
+def in_blocks(net: StreamNet, batches: Sequence[Tensor], steps: int, backend: str) -> float:
+    """A turn in blocks: seconds that a step takes.
+
+    Two blocks come before, which do not count: on a card the first turn records with them.
+
+    Args:
+        net: with its scheduler.
+        batches: that it gets, one after the other, again and again.
+        steps: how many are timed, rounded up to whole blocks.
+        backend: of the library's kernels.
+    """
+    device, size = batches[0].device.type, len(batches[0])
+    block = TOGETHER if device == "cuda" else min(TOGETHER, steps)
+    count = -(-steps // block) * block
+    xs = torch.cat([batches[number % len(batches)] for number in range(max(count, 2 * block))])
+    with kernels.use(backend):
+        net.learn(xs[: 2 * block * size], batch_size=size, block=block)
+        wait(device)
+        start = perf_counter()
+        net.learn(xs[: count * size], batch_size=size, block=block)
+        wait(device)
+        return (perf_counter() - start) / count
 
 
 def draw(found: Sequence[Speed], path: Path) -> Path:

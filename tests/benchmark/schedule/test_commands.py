@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from streamhebb import Dense, StreamNet
 from streamhebb.benchmark.commands import app
-from streamhebb.benchmark.schedule import speed
+from streamhebb.benchmark.schedule import host, speed
 from streamhebb.errors import ConfigError
 from streamhebb.layers import Flatten
 
@@ -46,6 +46,19 @@ def test_overhead(tmp_path: Path) -> None:
     assert {row["what"] for row in kept["overhead"]} == {"plan", "net"}
     assert kept["untraced"].keys() == {"serial", "check", "clock"}
     assert "tracing off costs a task" in text
+
+
+def test_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compare(batch: int, *, together: int, rounds: int, turn: int) -> list[host.Cost]:
+        ways = ("net.learn", 8.0), ("net.run", 300.0)
+        return [host.Cost(way, together, batch, us, us / 2, 2 * us) for way, us in ways]
+
+    monkeypatch.setattr(host, "compare", compare)  # the published net takes its time
+    text, kept = call(tmp_path, "host", "--batches", "1,10", "--together", "4")
+    assert [(row["batch"], row["way"]) for row in kept["host"]] == [
+        (1, "net.learn"), (1, "net.run"), (10, "net.learn"), (10, "net.run"),
+    ]  # fmt: skip
+    assert "4.0, 16.0" in text
 
 
 def test_balance(tmp_path: Path) -> None:
@@ -85,6 +98,7 @@ def test_latency(tmp_path: Path) -> None:
         (["speed", "--batches", "10,0"], "batches=0"),
         (["speed", "--batches", "ten"], "batches='ten'"),
         (["overhead", "--frames", "0"], "frames=0"),
+        (["host", "--together", "0"], "together=0"),
         (["balance", "--widths", "0"], "widths=0"),
         (["orders", "--only", "Stale"], "in order"),
         (["orders", "--data", "digits"], "cifar10"),

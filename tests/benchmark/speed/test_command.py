@@ -61,6 +61,14 @@ def test_some_ways_only():
     assert "winograd4" not in result.output
 
 
+def test_blocks_are_measured_if_asked_for():
+    result = invoke("--batches", "10", "--threads", "1", "--ways", "winograd2, in blocks; direct")
+    assert result.exit_code == 0, result.output
+    (line,) = [line for line in result.output.splitlines() if "in blocks  yes" in line]
+    assert line.split("yes")[1].split()[:2] == ["10.0", "1000.0"]
+    assert "µs a sample" in result.output
+
+
 def test_a_card_has_ways_of_its_own(monkeypatch, tmp_path):
     monkeypatch.setattr(command.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(command.torch.cuda, "get_device_name", lambda: "Some Card")

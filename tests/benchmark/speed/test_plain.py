@@ -8,9 +8,11 @@ import torch
 import streamhebb as sh
 from streamhebb import kernels
 from streamhebb.benchmark.speed.compare import (
+    BLOCKS,
     LANES,
     WAYS,
     compare,
+    in_blocks,
     in_this_way,
     multiplications,
     with_method,
@@ -107,6 +109,26 @@ def test_with_more_threads_layers_are_also_measured_in_threads():
         ("plain", True), ("direct", True), ("direct", False), ("direct" + LANES, True),
     ]  # fmt: skip
     assert all(row.threads == 2 for row in found)
+
+
+def test_in_blocks_if_asked_for():
+    ways = "direct, numba" + BLOCKS, "direct"
+    found = compare(2, 1, ways=ways, rounds=1, seconds=0.001, make=small, shape=(3, 16, 16))
+    assert [(row.way, row.learns) for row in found] == [
+        ("plain", True), (ways[0], True), ("direct", True), ("direct", False),
+    ]  # fmt: skip
+    assert all(row.us_a_sample == pytest.approx(500 * row.ms) for row in found)
+
+
+def test_a_turn_in_blocks_takes_the_same_steps():
+    net, right = small(), small()
+    batches = torch.rand(8, 2, 3, 16, 16)
+    assert in_blocks(net, batches, 3, "torch") > 0
+    taken = [0, 1, 2, 3, 4, 5, 0, 1, 2]  # two blocks of three before the turn
+    for number in taken:
+        right.step(batches[number])
+    same = zip(net.buffers(), right.buffers(), strict=True)
+    assert all(torch.equal(a, b) for a, b in same)
 
 
 def test_kernels_may_be_chosen_by_measuring():
