@@ -55,7 +55,8 @@ CHOSEN_WAYS = tuple(
 LOOKS = ", only responds"
 LANES = ", layers in threads"
 BLOCKS = ", in blocks"
-"""After a way: ``net.learn``, blocks handed over at once; on a card each is one recorded graph."""
+"""After a way: ``net.learn``, blocks handed over at once, layers in threads if there are several; on
+a card each block is one recorded graph."""
 TOGETHER = 32
 """Steps of a block on a card. On the CPU as many as a turn has, if that is less."""
 
@@ -191,8 +192,10 @@ def compare(
                 if device == "cuda":
                     graphs = CudaGraphs(per="wavefront", slots=1, warm_up=1)
                     whole.scheduler = ends.enter_context(closing(graphs))
+                elif count > 1:
+                    whole.scheduler = ends.enter_context(closing(Threads(count)))
                 name = way.removesuffix(BLOCKS) + BLOCKS
-                sides[name] = partial(in_blocks, whole, batches, steps, backend)
+                sides[name] = partial(in_blocks, whole, batches, max(steps, 8), backend)
             if way.endswith(BLOCKS):
                 continue
             sides[way] = partial(turn, each.step, batches, steps, backend)
