@@ -57,21 +57,31 @@ def sample_ndim(layers: Sequence[Layer]) -> int | None:
     return None
 
 
-def stages(layers: Sequence[Layer]) -> list[range]:
+def stages(layers: Sequence[Layer], fine: bool = False) -> list[range]:
     """Split layers into stages of one plastic layer each, with what surrounds it.
 
     A stage begins with the first normalisation or plastic layer after a plastic one, so
     activation and pooling stay with the layer they follow. One stage is one lane.
 
+    Args:
+        layers: from input to output.
+        fine: whether every layer that learns is a stage by itself, and so are those between. The
+            longest lane is then as short as it can be, where lanes cost nothing.
+
     Example:
         >>> from streamhebb.layers import Dense, ReLU, RunningNorm
-        >>> stages([RunningNorm(4), Dense(4, 3), ReLU(), Dense(3, 2)])
+        >>> layers = [RunningNorm(4), Dense(4, 3), ReLU(), Dense(3, 2)]
+        >>> stages(layers)
         [range(0, 3), range(3, 4)]
+        >>> stages(layers, fine=True)
+        [range(0, 1), range(1, 2), range(2, 3), range(3, 4)]
     """
     starts = [0]
     plastic = False
     for position, layer in enumerate(layers):
-        if plastic and layer.learns:
+        if fine and position and (layer.learns or layers[position - 1].learns):
+            starts.append(position)
+        elif not fine and plastic and layer.learns:
             starts.append(position)
             plastic = False
         plastic = plastic or layer.plastic

@@ -187,6 +187,9 @@ class _Blocks:
         fed = place.type == "cuda" and home.type == "cpu"
         self.feed = Feed(self.depth, self.dtype, place.index or 0) if fed else None
         self.due = False
+        self.fine = bool(getattr(net.scheduler, "fine", False))
+        if self.fine:
+            net.scheduler.join()  # other lanes than those of steps
         self._flying: deque[_Flying] = deque()
 
     def push(self, x: Tensor) -> None:
@@ -217,7 +220,7 @@ class _Blocks:
             x = self.feed.send(x)
         while len(self._flying) >= self.depth:
             self._land()
-        block, plan = Block(x, len(net.layers)), net.planner.block(len(x))
+        block, plan = Block(x, len(net.layers)), net.planner.block(len(x), self.fine)
         block.number, block.settings = net.counts["samples"], net.planner.settings
         if net.check_races:  # a frame tells by its age whether others came between
             for place in range(len(x)):

@@ -73,14 +73,14 @@ class Planner:
         self.clock: Clock = WallClock() if clock is None else clock
         self.wake = wake
         self.stages = stages(layers)
-        self.names = ["+".join(names[i] for i in stage) for stage in self.stages]
         self.layer_names = names
+        self.names = [self._name(stage) for stage in self.stages]
         self.races = Races(layers, self.stages, names, readout) if check_races else None
         self.standing = Standing(len(self.stages))
         self.staleness = [Staleness() for _ in self.stages]
         self._loosened = False  # whether learning has had lanes of its own
         self._steps: dict[Any, Step] = {}
-        self._blocks: dict[tuple[int, bool], Plan] = {}
+        self._blocks: dict[tuple[int, bool, bool], Plan] = {}
 
     def step(
         self, mode: Mode, order: Order | None = None, resting: frozenset[int] = frozenset()
@@ -104,37 +104,54 @@ class Planner:
             found = self._steps[key] = self._make(mode, order, resting)
         return found
 
-    def block(self, count: int) -> Plan:
+    def block(self, count: int, fine: bool = False) -> Plan:
         """Return the plan of so many steps in a row over a [`Block`][streamhebb.blocks.Block].
 
-        They learn, in order; the readout is not asked. The same plan for the same number.
+        They learn, in order; the readout is not asked. The same plan for the same wishes.
+
+        Args:
+            count: of steps.
+            fine: whether every layer that learns has a lane of its own, other lanes than those of
+                steps: nothing else may be in flight.
         """
-        key = (count, self._loosened)
+        fine = fine and self.races is None  # these know the stages of steps
+        key = (count, fine, self._loosened)
         found = self._blocks.get(key)
         if found is None:
-            step = self._make(Mode.LEARN, InOrder(), frozenset(), asked=False)
-            found = self._blocks[key] = unrolled(step.plan, count, self.stages)
+            parts = stages(self.layers, fine=True) if fine else None
+            step = self._make(Mode.LEARN, InOrder(), frozenset(), asked=False, fine=parts)
+            found = self._blocks[key] = unrolled(step.plan, count, parts or self.stages)
         return found
 
-    def _make(self, mode: Mode, order: Order, resting: frozenset[int], asked: bool = True) -> Step:
+    def _make(
+        self,
+        mode: Mode,
+        order: Order,
+        resting: frozenset[int],
+        asked: bool = True,
+        fine: list[range] | None = None,
+    ) -> Step:
         tasks: list[Task] = []
         before: tuple[int, ...] = ()
         count = len(self.stages)
+        first = 0 if fine is None else 2 * count + 1  # lane; the others are those of steps
         gated = self.wake is not None and mode is not Mode.LOOK
         loose = order.lag is not None and mode is not Mode.LOOK
-        for number, (stage, name) in enumerate(zip(self.stages, self.names, strict=True)):
-            part = [(i, self.layers[i]) for i in stage]
+        for number, stage in enumerate(self.stages if fine is None else fine):
+            part, name = [(i, self.layers[i]) for i in stage], self._name(stage)
             own = Mode.ADVANCE if mode is Mode.LEARN and number in resting else mode
             learners = [(i, layer) for i, layer in part if changes(layer, own)]
             if loose:
                 self._check_loose(part, order)
             ledger = None if order.exact or mode is Mode.LOOK else self.staleness[number]
-            lanes = (number, count + 1 + number) if loose else (number, number)
+            lane = first + number
+            lanes = (lane, count + 1 + number) if loose else (lane, lane)
             behind = order.writers - 1
             past: Past = None
             if loose:
                 past = ((lanes[0], behind), (lanes[1], order.lag or 0))
-            elif self._loosened:  # what came before may be learned from in the other lane
+            elif self._loosened and fine is None:
+                # What came before may be learned from in the other lane.
                 past = ((number, 0), (count + 1 + number, 0))
             note = None
             if ledger is not None:
@@ -170,6 +187,9 @@ class Planner:
             tasks.append(Task("answer", count, before, self._stand, always=True, by_hand=True))
             answer = len(tasks) - 1
         return Step(make_plan(tasks), answer)
+
+    def _name(self, stage: range) -> str:
+        return "+".join(self.layer_names[i] for i in stage)
 
     def _check_loose(self, part: Numbered, order: Order) -> None:
         if self.wake is not None and order.writers > 1:

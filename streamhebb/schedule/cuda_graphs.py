@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable
 from threading import RLock
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 
@@ -89,6 +89,9 @@ class CudaGraphs:
     Raises:
         ConfigError: if there is no such card, or a number is out of its limits.
     """
+
+    fine: ClassVar[bool] = True
+    """Lanes cost nothing once they are recorded, so each layer that learns may have its own."""
 
     def __init__(
         self,

@@ -95,8 +95,8 @@ def on_device(
     """Let a net's blocks be learned from on a simulated device."""
     block, known = net.planner.block, {}
 
-    def planned(count: int) -> Plan:
-        found = block(count)
+    def planned(count: int, fine: bool) -> Plan:
+        found = block(count, fine)
         if id(found) not in known:
             known[id(found)] = found, late(device, found)
         return known[id(found)][1]
@@ -250,6 +250,35 @@ def test_the_plan_is_the_steps_in_a_row_and_a_look() -> None:
     for place in range(3):
         for task, one in zip(plan[place * len(step) :], step, strict=False):
             assert task.after == tuple(place * len(step) + other for other in one.after)
+
+
+def test_each_layer_that_learns_has_a_lane_of_its_own_where_lanes_cost_nothing() -> None:
+    net = make_net()
+    step, plan = net.planner.step(Mode.LEARN).plan, net.planner.block(2, fine=True)
+    names = [
+        *("respond 0:RunningNorm", "learn 0:RunningNorm", "respond 1:Conv2d", "learn 1:Conv2d"),
+        *("respond 2:Triangle", "respond 3:Conv2d", "learn 3:Conv2d", "respond 4:ReLU+5:Flatten"),
+        *("respond 6:Dense", "learn 6:Dense"),
+    ]
+    assert [task.name for task in plan] == [*names * 2, "look"]
+    lanes = {task.name.partition(" ")[2]: task.lane for task in plan[: len(names)]}
+    assert len(set(lanes.values())) == len(lanes) == 6
+    assert not {task.lane for task in step} & set(lanes.values())
+    assert plan[4].after == (2,)  # what follows a layer does not wait until it has learned
+
+
+def test_frames_in_flight_end_before_lanes_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = FakeDevice(5)
+    with make_net() as net:
+        graphs = CudaGraphs(per="wavefront", slots=1, device=device)
+        assert graphs.fine
+        assert not any(getattr(each, "fine", False) for each in (Serial(), Shuffled(0), Threads(1)))
+        net.scheduler = graphs
+        joined: list[int] = []
+        join = graphs.join
+        monkeypatch.setattr(graphs, "join", lambda: (joined.append(1), join())[1])
+        net.learn(set_of(1, 1, 6, 6)[:0])
+        assert len(joined) == 2  # before, and after
 
 
 def test_a_part_begins_when_one_before_it_has_ended_in_all_lanes() -> None:

@@ -55,8 +55,8 @@ CHOSEN_WAYS = tuple(
 LOOKS = ", only responds"
 LANES = ", layers in threads"
 BLOCKS = ", in blocks"
-"""After a way: ``net.learn``, blocks handed over at once, layers in threads if there are several; on
-a card each block is one recorded graph."""
+"""After a way: by ``net.learn``, with layers in threads if there are several; on a card a block is
+one recorded graph."""
 TOGETHER = 32
 """Steps of a block on a card. On the CPU as many as a turn has, if that is less."""
 
@@ -241,7 +241,7 @@ def _in_flight(net: StreamNet, batches: Sequence[Tensor], steps: int, backend: s
 def in_blocks(net: StreamNet, batches: Sequence[Tensor], steps: int, backend: str) -> float:
     """A turn in blocks: seconds that a step takes.
 
-    Two blocks come before, which do not count: on a card the first turn records with them.
+    Some come before, which do not count: on a card the first turn records with them.
 
     Args:
         net: with its scheduler.
@@ -254,7 +254,8 @@ def in_blocks(net: StreamNet, batches: Sequence[Tensor], steps: int, backend: st
     count = -(-steps // block) * block
     xs = torch.cat([batches[number % len(batches)] for number in range(max(count, 2 * block))])
     with kernels.use(backend):
-        net.learn(xs[: 2 * block * size], batch_size=size, block=block)
+        before = 2 * block if device == "cuda" else 1
+        net.learn(xs[: before * size], batch_size=size, block=block)
         wait(device)
         start = perf_counter()
         net.learn(xs[: count * size], batch_size=size, block=block)

@@ -14,17 +14,20 @@ from torch import Tensor
 
 from streamhebb import kernels
 from streamhebb.benchmark.speed.counted import Counted, count
-from streamhebb.frames import Frame, Mode
+from streamhebb.blocks import Block
 from streamhebb.net import StreamNet
 
 
-def asked(net: StreamNet, x: Tensor, backend: str = "triton") -> dict[str, Counted]:
-    """Count what each task of a step asks of a card; tasks by hand are left out.
+def asked(
+    net: StreamNet, x: Tensor, backend: str = "triton", fine: bool = False
+) -> dict[str, Counted]:
+    """Count what each task of a step asks of a card; a readout is left out.
 
     Args:
         net: is copied.
         x: a micro-batch, on any device.
         backend: of the kernels.
+        fine: whether every layer that learns has a lane of its own, as in recordings of blocks.
 
     Returns:
         Task -> what was counted.
@@ -40,12 +43,8 @@ def asked(net: StreamNet, x: Tensor, backend: str = "triton") -> dict[str, Count
         (['respond 0:Dense', 'learn 0:Dense'], {'aten::mm': 1})
     """
     there = copy.deepcopy(net).to("meta")
-    layers = list(there.layers)
-    frame = Frame(x.to("meta"), len(layers), [None] * len(x), [1.0] * len(layers))
-    frame.settings = there.planner.settings
-    found = {}
+    block, found = Block(x[None].to("meta"), len(there.layers)), {}
     with kernels.use(backend), torch.no_grad():
-        for task in there.planner.step(Mode.LEARN).plan:
-            if not task.by_hand:
-                found[task.name] = count(lambda task=task: task.run(frame))  # type: ignore[misc]
+        for task in there.planner.block(1, fine)[:-1]:  # the last one looks at the whole block
+            found[task.name] = count(lambda task=task: task.run(block))  # type: ignore[misc]
     return found
