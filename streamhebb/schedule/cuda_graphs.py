@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable
 from threading import RLock
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -90,9 +90,6 @@ class CudaGraphs:
         ConfigError: if there is no such card, or a number is out of its limits.
     """
 
-    fine: ClassVar[bool] = True
-    """Lanes cost nothing once they are recorded, so each layer that learns may have its own."""
-
     def __init__(
         self,
         per: Literal["task", "wavefront"] = "task",
@@ -115,6 +112,7 @@ class CudaGraphs:
             require(owner, "depth", depth, at_least=slots, whole=True)
         self.device = as_device(device)
         self.per = per
+        self.fine = wave  # lanes cost nothing inside a graph: each layer that learns may have one
         self.slots = slots
         self.depth = depth
         self.warm_up = warm_up
