@@ -225,11 +225,13 @@ def test_places_beyond_32_bits() -> None:
     assert all(torch.equal(a, b) for a, b in zip(apart, together, strict=True))
 
 
-def published(scheduler: Any, backend: str, batches: list[Tensor]) -> list[Tensor]:
+def published(scheduler: Any, backend: str, batches: list[Tensor], block: int = 0) -> list[Tensor]:
     net = sh.build("softhebb-cifar10", input_shape=(3, 32, 32), seed=0).to("cuda")
     net.set_scheduler(scheduler)
     with kernels.use(backend):
-        for x in batches:
+        if block:
+            net.learn(torch.cat(batches), batch_size=len(batches[0]), block=block)
+        for x in () if block else batches:
             net.step(x)
     torch.cuda.synchronize()
     return [layer.weight.clone() for layer in net.layers if isinstance(layer, sh.Conv2d)]
@@ -253,4 +255,13 @@ def test_a_recorded_net_gives_the_bits_of_serial(
     make: Callable[[], Any], batches: list[Tensor]
 ) -> None:
     found, expected = (published(s, "triton", batches) for s in (make(), Serial()))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+def test_recorded_blocks_give_the_bits_of_steps(backend: str, batches: list[Tensor]) -> None:
+    graphs = CudaGraphs(per="wavefront", slots=1, warm_up=1)
+    found = published(graphs, backend, batches * 4, block=3)
+    expected = published(Serial(), backend, batches * 4)
+    assert graphs.counts["played"] > 0
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))

@@ -20,6 +20,10 @@ from streamhebb.kernels import triton_backend, triton_images
 from streamhebb.kernels._triton import Launch, heard
 from streamhebb.kernels.images import Pool, Pooled, Rectified, Scaled
 from streamhebb.lazy import made
+from streamhebb.schedule import CudaGraphs
+from tests.schedule.fake_device import FakeDevice
+from tests.schedule.random_nets import differences, learned
+from tests.schedule.test_blocks import on_device
 
 pytest.importorskip("triton", reason="needs the extra triton")
 pytestmark = [
@@ -406,6 +410,22 @@ def test_a_net_learns_what_it_learns_with_torch(norm: Any) -> None:
         if isinstance(plain, Tensor):
             torch.testing.assert_close(nets[1][name], plain, rtol=1e-5, atol=1e-5)
             assert torch.equal(nets[1][name], nets[2][name])
+
+
+@pytest.mark.skipif(DEVICE != "cpu", reason="a card runs the same itself: test_triton_card.py")
+@pytest.mark.parametrize("norm", [sh.BatchNorm, sh.RunningNorm])
+def test_blocks_in_any_order_learn_the_bits_of_steps(
+    norm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    xs, right = draw((6, 3, 6, 6)), a_net(norm)
+    for x in xs:
+        right.step(x)
+    net, device = a_net(norm), FakeDevice(1)
+    graphs = CudaGraphs(per="wavefront", slots=1, warm_up=1, device=device)
+    on_device(monkeypatch, net, device, graphs)
+    assert net.learn(xs, block=2) == 6
+    assert device.played
+    assert differences(learned(net), learned(right)) == []
 
 
 AROUND = ("moments", "padded", "pooled", "powers", "lerp", "follow")
