@@ -13,6 +13,13 @@ from torch import Tensor
 
 from streamhebb import kernels
 from streamhebb.benchmark.schedule.turns import Side, take_turns
+from streamhebb.net import StreamNet
+
+BLOCKS = ", in blocks"
+"""After a way: by ``net.learn``, with layers in threads if there are several; on a card a block is
+one recorded graph."""
+TOGETHER = 32
+"""Steps of a block on a card. On the CPU as many as a turn has, if that is less."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,31 @@ def turn(
             step(batches[number % len(batches)])
         wait(device)
         return (perf_counter() - start) / steps
+
+
+def in_blocks(net: StreamNet, batches: Sequence[Tensor], steps: int, backend: str) -> float:
+    """A turn in blocks: seconds that a step takes.
+
+    Some come before, which do not count: on a card the first turn records with them.
+
+    Args:
+        net: with its scheduler.
+        batches: that it gets, one after the other, again and again.
+        steps: how many are timed, rounded up to whole blocks.
+        backend: of the library's kernels.
+    """
+    device, size = batches[0].device.type, len(batches[0])
+    block = TOGETHER if device == "cuda" else min(TOGETHER, steps)
+    count = -(-steps // block) * block
+    xs = torch.cat([batches[number % len(batches)] for number in range(max(count, 2 * block))])
+    with kernels.use(backend):
+        before = 2 * block if device == "cuda" else 1
+        net.learn(xs[: before * size], batch_size=size, block=block)
+        wait(device)
+        start = perf_counter()
+        net.learn(xs[: count * size], batch_size=size, block=block)
+        wait(device)
+        return (perf_counter() - start) / count
 
 
 def wait(device: str) -> None:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from streamhebb.benchmark import beside, peaks
-from streamhebb.benchmark.beside import Took, turn
+from streamhebb.benchmark.beside import BLOCKS, Took, in_blocks, turn
 from streamhebb.benchmark.dense.plain import Law, Step, in_place, plain
 from streamhebb.benchmark.schedule.turns import Side, ratio, threads
 from streamhebb.benchmark.tuned import malloc
@@ -164,6 +164,9 @@ def compare(
         }
         for name, (step, backend) in steps.items():
             sides[name] = partial(turn, step, batches, number, backend)
+            if name in ways:
+                own = copy.deepcopy(net)
+                sides[name + BLOCKS] = partial(in_blocks, own, batches, number, backend)
         taken = beside.measure(sides, range(rounds))
     product, copied, weighed = (taken.pop(name) for name in ("product", "copy", "weighing"))
     found = []

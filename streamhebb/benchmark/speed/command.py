@@ -11,9 +11,9 @@ import torch
 import typer
 
 from streamhebb import kernels
+from streamhebb.benchmark.beside import BLOCKS
 from streamhebb.benchmark.record import Out, finish, show, whole_numbers
 from streamhebb.benchmark.speed.compare import (
-    BLOCKS,
     CHOSEN_WAYS,
     COARSE_WAYS,
     MORE_WAYS,

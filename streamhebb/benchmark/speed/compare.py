@@ -21,7 +21,7 @@ from torch import Tensor
 
 from streamhebb import kernels
 from streamhebb.benchmark import beside, peaks
-from streamhebb.benchmark.beside import Took, turn, wait
+from streamhebb.benchmark.beside import BLOCKS, Took, in_blocks, turn, wait
 from streamhebb.benchmark.schedule.speed import natural_like, published
 from streamhebb.benchmark.schedule.turns import Side, in_flight, ratio, threads
 from streamhebb.benchmark.speed.plain import plain
@@ -54,11 +54,6 @@ CHOSEN_WAYS = tuple(
 )
 LOOKS = ", only responds"
 LANES = ", layers in threads"
-BLOCKS = ", in blocks"
-"""After a way: by ``net.learn``, with layers in threads if there are several; on a card a block is
-one recorded graph."""
-TOGETHER = 32
-"""Steps of a block on a card. On the CPU as many as a turn has, if that is less."""
 
 
 @dataclass(frozen=True)
@@ -236,31 +231,6 @@ def _in_flight(net: StreamNet, batches: Sequence[Tensor], steps: int, backend: s
     block = [batches[number % len(batches)] for number in range(steps + 1)]
     with kernels.use(backend):
         return in_flight(net, block, None) / steps
-
-
-def in_blocks(net: StreamNet, batches: Sequence[Tensor], steps: int, backend: str) -> float:
-    """A turn in blocks: seconds that a step takes.
-
-    Some come before, which do not count: on a card the first turn records with them.
-
-    Args:
-        net: with its scheduler.
-        batches: that it gets, one after the other, again and again.
-        steps: how many are timed, rounded up to whole blocks.
-        backend: of the library's kernels.
-    """
-    device, size = batches[0].device.type, len(batches[0])
-    block = TOGETHER if device == "cuda" else min(TOGETHER, steps)
-    count = -(-steps // block) * block
-    xs = torch.cat([batches[number % len(batches)] for number in range(max(count, 2 * block))])
-    with kernels.use(backend):
-        before = 2 * block if device == "cuda" else 1
-        net.learn(xs[: before * size], batch_size=size, block=block)
-        wait(device)
-        start = perf_counter()
-        net.learn(xs[: count * size], batch_size=size, block=block)
-        wait(device)
-        return (perf_counter() - start) / count
 
 
 def draw(found: Sequence[Speed], path: Path) -> Path:

@@ -68,8 +68,9 @@ def test_all_sides_are_measured():
     before = torch.get_num_threads()
     found, peak = compare.compare(2, 2, rounds=2, seconds=1e-4, n_in=20, n_out=30)
     assert [(row.way, row.learns) for row in found] == [
-        ("plain", True), ("plain, in place", True), ("torch", True), ("torch", False),
-        ("numba", True), ("numba", False),
+        ("plain", True), ("plain, in place", True),
+        ("torch", True), ("torch, in blocks", True), ("torch", False),
+        ("numba", True), ("numba, in blocks", True), ("numba", False),
     ]  # fmt: skip
     assert found[0].took.times == 1
     assert all(row.took.us > 0 and row.took.times > 0 and row.of_floor > 0 for row in found)
@@ -109,7 +110,7 @@ def test_the_table_the_picture_and_the_file(tmp_path):
     assert "numba" not in result.output
     assert picture.read_bytes()[1:4] == b"PNG"
     kept = json.loads(out.read_text())
-    assert len(kept["dense"]) == 2 * 4
+    assert len(kept["dense"]) == 2 * 5
     assert kept["apart"] < 1e-12
     assert kept["processor"]
     assert kept["versions"]["numba"]

@@ -7,12 +7,11 @@ import torch
 
 import streamhebb as sh
 from streamhebb import kernels
+from streamhebb.benchmark.beside import BLOCKS, in_blocks
 from streamhebb.benchmark.speed.compare import (
-    BLOCKS,
     LANES,
     WAYS,
     compare,
-    in_blocks,
     in_this_way,
     multiplications,
     with_method,
