@@ -161,7 +161,7 @@ class _Flying:
 
     def arrives(self) -> bool:
         """Wait for it; whether all of it has been learned from."""
-        with contextlib.suppress(Exception):  # is being raised
+        with contextlib.suppress(BaseException):  # is being raised
             if self.pending is not None:
                 self.pending.wait()
                 return True
@@ -255,7 +255,7 @@ class _Blocks:
     def _give_up(self) -> BaseException | None:
         """Let nothing be in flight; the error of the earliest step that failed, if one has."""
         net, error = self.net, None
-        with contextlib.suppress(Exception):  # is being raised
+        with contextlib.suppress(BaseException):  # is being raised; a Ctrl-C in a task, too
             net.scheduler.join()
         lost = [flying for flying in self._flying if not flying.arrives()]
         net.scheduler.clear()
@@ -263,7 +263,7 @@ class _Blocks:
         for number, flying in enumerate(lost):
             block, learned = flying.block, 0
             if not number:
-                with contextlib.suppress(Exception):  # is kept as that of an earlier step
+                with contextlib.suppress(BaseException):  # is kept as that of an earlier step
                     block.complete(flying.plan)
                 learned = block.learned(flying.plan)
                 error = None if block.failed is None else block.failed[1]

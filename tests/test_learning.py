@@ -16,6 +16,7 @@ from torch import Tensor
 
 import streamhebb as sh
 from streamhebb import learning
+from streamhebb.benchmark.schedule.host import Idle
 from streamhebb.errors import (
     ConfigError,
     DivergedError,
@@ -26,7 +27,7 @@ from streamhebb.errors import (
     ShapeError,
 )
 from streamhebb.feeding import Feed
-from streamhebb.schedule import CudaGraphs, Serial, Shuffled, Threads
+from streamhebb.schedule import CudaGraphs, CudaLanes, Serial, Shuffled, Threads
 from tests.schedule.fake_device import FakeDevice
 from tests.schedule.random_nets import differences, draw_net, learned
 
@@ -385,18 +386,34 @@ def test_a_layer_that_raises(at: list[set[int]], scheduler: str, where: str) -> 
             assert net.learn(xs, block=5) == 40
 
 
-def test_an_interrupted_step_does_not_count() -> None:
+@pytest.mark.parametrize(
+    "make",
+    [
+        Serial,
+        lambda: Shuffled(1),
+        lambda: CudaLanes(device=Idle()),
+        lambda: CudaGraphs(device=Idle()),
+        lambda: CudaGraphs(per="wavefront", slots=1, device=Idle()),
+    ],
+    ids=["serial", "shuffled", "lanes", "tasks", "wavefront"],
+)
+def test_an_interrupted_step_does_not_count(make: Any) -> None:
     net = failing([set(), set()], "learn")
+    net.scheduler = make()
+    done: list[int] = []
 
     def interrupt(seen: Any, modulator: Any = 1.0) -> None:
-        if int(seen[0, 0]) == 7:
+        if int(seen[0, 0]) == 7 and not done:
+            done.append(1)
             raise KeyboardInterrupt
         Fails.learn(net.layers[1], seen)
 
     net.layers[1].learn = interrupt
+    xs = torch.arange(12.0)[:, None].expand(12, 3)
     with pytest.raises(KeyboardInterrupt):
-        net.learn(torch.arange(12.0)[:, None].expand(12, 3), block=5)
+        net.learn(xs, block=5)
     assert net.counts["samples"] == net.counts["learned"] == 7
+    assert net.step(xs[7]).sample == 7  # the scheduler has forgotten it
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)

@@ -28,6 +28,11 @@ def step_of(rate: Tensor | float, modulator: Tensor | float) -> Tensor | float:
     return step
 
 
+def _made(step: Tensor | float) -> Tensor | float:
+    """Rates that are still to be made, made."""
+    return step.made[:, None] if isinstance(step, kernels.Rates) else step
+
+
 MOST = 5
 """Where two neurons change in each competition, so many neurons for each are worth a search."""
 
@@ -46,12 +51,12 @@ def change(layer: PlasticLayer, update: LocalUpdate, step: Tensor | float) -> St
     kept = states.read(layer, "scaling", layer._kept["scaling"])
     whole = not (layer.eligibility is None and layer.trained is None and layer.peers is None)
     if not whole and (few := _few(layer, update)) is not None:
-        return _of_few(layer, update, few, step, kept)
+        return _of_few(layer, update, few, _made(step), kept)
     if not whole and _of_events(layer, update, step):
         return kept
     if not whole and (state := _at_once(layer, update, step, kept)) is not None:
         return state
-    step = step.made[:, None] if isinstance(step, kernels.Rates) else step
+    step = _made(step)
     if whole or not kernels.in_cache(
         update, layer.weight, layer.wiring, layer.coarse, _searched(layer)
     ):

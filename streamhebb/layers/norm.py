@@ -95,7 +95,8 @@ class BatchNorm(Layer):
     def respond(self, x: Tensor) -> Tensor:
         """Normalise by the running statistics."""
         if x.ndim == 4 and kernels.fuses(x):
-            return kernels.scaled(x, self.mean[None], (self.var + self.eps).rsqrt_()[None])
+            # As it is now: what is still to be made may be when it has moved.
+            return kernels.scaled(x, self.mean.clone()[None], (self.var + self.eps).rsqrt_()[None])
         return F.batch_norm(x, self.mean, self.var, eps=self.eps)
 
     def observe(self, x: Tensor) -> tuple[Tensor, _Moments]:

@@ -22,7 +22,6 @@ from streamhebb.kernels.images import Pool, Pooled, Rectified, Scaled
 from streamhebb.lazy import made
 from streamhebb.schedule import CudaGraphs
 from tests.schedule.fake_device import FakeDevice
-from tests.schedule.random_nets import differences, learned
 from tests.schedule.test_blocks import on_device
 
 pytest.importorskip("triton", reason="needs the extra triton")
@@ -409,12 +408,12 @@ def test_a_net_learns_what_it_learns_with_torch(norm: Any) -> None:
     for name, plain in nets[0].items():
         if isinstance(plain, Tensor):
             torch.testing.assert_close(nets[1][name], plain, rtol=1e-5, atol=1e-5)
-            assert torch.equal(nets[1][name], nets[2][name])
+            torch.testing.assert_close(nets[2][name], nets[1][name], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.skipif(DEVICE != "cpu", reason="a card runs the same itself: test_triton_card.py")
 @pytest.mark.parametrize("norm", [sh.BatchNorm, sh.RunningNorm])
-def test_blocks_in_any_order_learn_the_bits_of_steps(
+def test_blocks_in_any_order_learn_what_steps_do(
     norm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     xs, right = draw((6, 3, 6, 6)), a_net(norm)
@@ -425,7 +424,17 @@ def test_blocks_in_any_order_learn_the_bits_of_steps(
     on_device(monkeypatch, net, device, graphs)
     assert net.learn(xs, block=2) == 6
     assert device.played
-    assert differences(learned(net), learned(right)) == []
+    for name, value in right.named_buffers():  # to rounding: see test_triton.py
+        torch.testing.assert_close(net.get_buffer(name), value, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_made_late_was_normalised_by_the_statistics_of_its_time() -> None:
+    norm = sh.BatchNorm(3).to(DEVICE)
+    x = draw((2, 3, 4, 4))
+    before = torch.nn.functional.batch_norm(x, norm.mean.clone(), norm.var.clone(), eps=norm.eps)
+    late = norm.respond(x)
+    norm.learn(norm.observe(x + 5)[1])
+    torch.testing.assert_close(made(late), before, rtol=1e-5, atol=1e-6)
 
 
 AROUND = ("moments", "padded", "pooled", "powers", "lerp", "follow")
