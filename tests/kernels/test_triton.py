@@ -35,7 +35,7 @@ pytestmark = [
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 ROUNDING = 2e-6  # of the sum of the sizes of all that is added up
-few = settings(max_examples=12)  # the interpreter takes its time
+few = settings(max_examples=10)  # the interpreter takes its time
 
 
 class Chance:
