@@ -29,9 +29,7 @@ def product(
 
     ``out (parts, m, n)``. With DECAYS, ``decay (m,)`` times ``weight (m, n)`` is taken off.
     """
-    across = tl.cdiv(n, BLOCK_N)
-    rows = (tl.program_id(0) // across).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
-    cols = (tl.program_id(0) % across).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    _, _, rows, cols = tile_of(n, BLOCK_M, BLOCK_N)
     part = tl.program_id(1).to(tl.int64)
     found, _ = sums(
         a, a, b, rows, cols, part * each, tl.minimum(part * each + each, k), m, n,
@@ -45,6 +43,16 @@ def product(
         found -= tl.load(decay + rows, mask=rows < m, other=0.0)[:, None] * w
     at = out + part * out_part + rows[:, None] * out_row + cols[None, :] * out_col
     tl.store(at, found, mask=inside)
+
+
+@compiled
+def tile_of(n: tensor, BLOCK_M: constexpr, BLOCK_N: constexpr) -> tensor:
+    """The tile of a program, of how many beside each other, and its rows and columns."""
+    across = tl.cdiv(n, BLOCK_N)
+    tile = tl.program_id(0) % across
+    rows = (tl.program_id(0) // across).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
+    cols = tile.to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    return tile, across, rows, cols
 
 
 @compiled
@@ -145,9 +153,7 @@ def finish(
     DECAYS: constexpr, BLOCK_M: constexpr, BLOCK_N: constexpr,
 ) -> None:  # fmt: skip
     """One tile of the sum of parts, in their order; see `product`, ``parts (count, m, n)``."""
-    across = tl.cdiv(n, BLOCK_N)
-    rows = (tl.program_id(0) // across).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
-    cols = (tl.program_id(0) % across).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    _, _, rows, cols = tile_of(n, BLOCK_M, BLOCK_N)
     found = added(parts, count, size, rows, cols, m, n, BLOCK_M, BLOCK_N)
     inside = (rows < m)[:, None] & (cols < n)[None, :]
     if DECAYS:

@@ -12,7 +12,7 @@ Names are those of `triton_kernels`; ``found`` has a number for each tile, or fo
 from __future__ import annotations
 
 from streamhebb.kernels._triton import compiled, constexpr, tensor, tl
-from streamhebb.kernels.triton_kernels import added, sums
+from streamhebb.kernels.triton_kernels import added, sums, tile_of
 
 
 @compiled
@@ -34,10 +34,7 @@ def search(
     ``a * like``, which are written to ``decay (parts, m)``. ENDS says that there is one part, and
     what is to be found of it is: see `_note`. Else ``out (parts, m, n)`` is written, for `gather`.
     """
-    across = tl.cdiv(n, BLOCK_N)
-    tile = tl.program_id(0) % across
-    rows = (tl.program_id(0) // across).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
-    cols = tile.to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    tile, across, rows, cols = tile_of(n, BLOCK_M, BLOCK_N)
     part = tl.program_id(1).to(tl.int64)
     change, total = sums(
         a, like, b, rows, cols, part * each, tl.minimum(part * each + each, k), m, n,
@@ -72,10 +69,7 @@ def gather(
 
     ``decays (counted, m)`` are the parts of the decay; summed in their order.
     """
-    across = tl.cdiv(n, BLOCK_N)
-    tile = tl.program_id(0) % across
-    rows = (tl.program_id(0) // across).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
-    cols = tile.to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    tile, across, rows, cols = tile_of(n, BLOCK_M, BLOCK_N)
     change = added(parts, count, size, rows, cols, m, n, BLOCK_M, BLOCK_N)
     total = tl.zeros((BLOCK_M,), tl.float32)
     if DECAYS:
@@ -145,10 +139,7 @@ def renew(
     BLOCK_M: constexpr, BLOCK_N: constexpr, BLOCK_K: constexpr,
 ) -> None:  # fmt: skip
     """Make one tile of the change again, and add its `_step` to the weights."""
-    across = tl.cdiv(n, BLOCK_N)
-    tile = tl.program_id(0) % across
-    rows = (tl.program_id(0) // across).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
-    cols = tile.to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    tile, _, rows, cols = tile_of(n, BLOCK_M, BLOCK_N)
     steps = _step(
         rows, m, n, tile, step, step_row, lr, largest, tiles, tiny,
         squares, mean, age, least, moved, lengths, noted, BY, POWER, BLOCK_T, BLOCK_M,
@@ -177,10 +168,7 @@ def apply(
     BY: constexpr, POWER: constexpr, BLOCK_T: constexpr, BLOCK_M: constexpr, BLOCK_N: constexpr,
 ) -> None:  # fmt: skip
     """Add one tile of a change that was written, ``(m, n)``, times its `_step`."""
-    across = tl.cdiv(n, BLOCK_N)
-    tile = tl.program_id(0) % across
-    rows = (tl.program_id(0) // across).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
-    cols = tile.to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    tile, _, rows, cols = tile_of(n, BLOCK_M, BLOCK_N)
     steps = _step(
         rows, m, n, tile, step, step_row, lr, largest, tiles, tiny,
         squares, mean, age, least, moved, lengths, noted, BY, POWER, BLOCK_T, BLOCK_M,
